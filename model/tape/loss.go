@@ -1,0 +1,73 @@
+package tape
+
+import "tapweight/gpu"
+
+// Loss is a scalar: a sum of terms, each with the gradient with respect to its prediction already at hand. Its value is
+// added to the one-element buffer it was created with.
+type Loss struct {
+	terms []term
+}
+
+type term struct {
+	x  *Var
+	dx gpu.Mat
+}
+
+func (l *Loss) free(t *Tape) {
+	for _, m := range l.terms {
+		t.A.Free(m.dx.Buf)
+	}
+	l.terms = nil
+}
+
+// loss registers the terms. In a no-grad pass the gradients are dropped at once.
+func (t *Tape) loss(terms ...term) *Loss {
+	l := &Loss{terms}
+	if t.noGrad {
+		l.free(t)
+		return l
+	}
+	t.losses = append(t.losses, l)
+	return l
+}
+
+// Join makes one loss of several.
+func (t *Tape) Join(parts ...*Loss) *Loss {
+	l := &Loss{}
+	for _, p := range parts {
+		l.terms = append(l.terms, p.terms...)
+		p.terms = nil
+	}
+	if !t.noGrad {
+		t.losses = append(t.losses, l)
+	}
+	return l
+}
+
+// SoftmaxCE is the cross entropy of logits x (n,K) with targets (n) int32, negative = ignored; weight (n) or nil.
+func (t *Tape) SoftmaxCE(x *Var, target, weight gpu.Buffer, scale float64, value gpu.Buffer) *Loss {
+	dx := t.A.Mat(x.Value.Rows, x.Value.Cols)
+	t.B.SoftmaxCE(gpu.SoftmaxCE{X: x.Value, DX: dx, Target: target, Weight: weight, Scale: scale, Loss: value})
+	return t.loss(term{x, dx})
+}
+
+// ElementLoss is a masked element-wise loss of x (n,K); target and weight (n*K).
+func (t *Tape) ElementLoss(kind gpu.LossKind, x *Var, target, weight gpu.Buffer, scale float64, value gpu.Buffer) *Loss {
+	dx := t.A.Mat(x.Value.Rows, x.Value.Cols)
+	t.B.ElementLoss(gpu.ElementLoss{Kind: kind, X: x.Value, DX: dx, Target: target, Weight: weight, Scale: scale, Loss: value})
+	return t.loss(term{x, dx})
+}
+
+// NTXent is the contrastive loss of similarities s (2B,2B).
+func (t *Tape) NTXent(s *Var, scale float64, value gpu.Buffer) *Loss {
+	ds := t.A.Mat(s.Value.Rows, s.Value.Cols)
+	t.B.NTXent(gpu.NTXent{S: s.Value, DS: ds, Scale: scale, Loss: value})
+	return t.loss(term{s, ds})
+}
+
+// PairDistance is the mean Euclidean distance between rows of a and b.
+func (t *Tape) PairDistance(a, b *Var, eps, scale float64, value gpu.Buffer) *Loss {
+	da, db := t.A.Mat(a.Value.Rows, a.Value.Cols), t.A.Mat(b.Value.Rows, b.Value.Cols)
+	t.B.PairDistance(gpu.PairDistance{A: a.Value, B: b.Value, DA: da, DB: db, Eps: eps, Scale: scale, Loss: value})
+	return t.loss(term{a, da}, term{b, db})
+}

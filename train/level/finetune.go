@@ -1,0 +1,72 @@
+package level
+
+import (
+	"time"
+
+	"tapweight/gpu"
+	"tapweight/model/batch"
+	"tapweight/model/tape"
+)
+
+// FinetuneStep takes one step of ω along ∇L_ft + 2γ(ω_enc − θ_enc) over the micro parts of a batch.
+func (s *System) FinetuneStep(parts []*batch.Micro, last bool) error {
+	start := time.Now()
+	n := s.Omega
+	s.B.Fill(s.ftLoss, 0)
+	s.B.Fill(s.prox, 0)
+	s.finParts = parts
+	s.finPass = tape.Pass{States: n.Running, Train: true, Update: true, Momentum: n.statMomentum(),
+		Dropout: gpu.Key{Seed: s.Opts.Seed, Step: uint32(n.Step), Stream: streamFinetune}}
+	if err := s.finetuneGradient(n.Value, n.Grad, s.ftLoss, s.finPass); err != nil {
+		return err
+	}
+	if s.Opts.Gamma > 0 {
+		s.B.Prox(n.encoder(n.Grad), n.encoder(n.Value), s.Theta.encoder(s.Theta.Value), s.Opts.Gamma, s.prox)
+	}
+	n.update(last && s.Opts.Jacobian == Optimizer)
+	n.Batches++
+	return s.since(start, &s.Elapsed.Finetune)
+}
+
+// finetuneGradient overwrites grad with ∇L_ft at value on the last finetuning batch.
+func (s *System) finetuneGradient(value, grad, loss gpu.Buffer, pass tape.Pass) error {
+	s.B.Fill(grad, 0)
+	for _, part := range s.finParts {
+		if err := s.dFin.Upload(&part.Host); err != nil {
+			return err
+		}
+		s.work.Start(s.Omega.Params.Bind(value), true)
+		l := s.Fin.Loss(s.work, part, s.dFin, pass, loss)
+		s.work.Backward(s.Omega.Params.Bind(grad), false, tape.Seed{Loss: l})
+	}
+	return nil
+}
+
+// ValidationStep leaves the validation loss and its gradient with respect to ω. The network is in evaluation mode: running
+// statistics, no dropout.
+func (s *System) ValidationStep(part *batch.Micro) error {
+	start := time.Now()
+	s.B.Fill(s.valLoss, 0)
+	s.B.Fill(s.valGrad, 0)
+	if err := s.dVal.Upload(&part.Host); err != nil {
+		return err
+	}
+	s.work.Start(s.Omega.Params.Bind(s.Omega.Value), true)
+	l := s.Fin.Loss(s.work, part, s.dVal, tape.Pass{States: s.Omega.Running}, s.valLoss)
+	s.work.Backward(s.Omega.Params.Bind(s.valGrad), false, tape.Seed{Loss: l})
+	return s.since(start, &s.Elapsed.Validation)
+}
+
+// ValidationLoss returns the validation loss of the current ω without a gradient.
+func (s *System) ValidationLoss(part *batch.Micro) (float64, error) {
+	s.B.Fill(s.valLoss, 0)
+	if err := s.dVal.Upload(&part.Host); err != nil {
+		return 0, err
+	}
+	s.work.Start(s.Omega.Params.Bind(s.Omega.Value), false)
+	s.Fin.Loss(s.work, part, s.dVal, tape.Pass{States: s.Omega.Running}, s.valLoss)
+	s.work.Release()
+	var v [1]float64
+	err := s.B.Download(v[:], s.valLoss)
+	return v[0], err
+}

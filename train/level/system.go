@@ -1,0 +1,258 @@
+package level
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"tapweight/gpu"
+	"tapweight/model/batch"
+	"tapweight/model/param"
+	"tapweight/model/tape"
+	"tapweight/train/optim"
+)
+
+// Options configure the three levels.
+type Options struct {
+	Pretrain, Finetune, Reweight optim.Config
+	PretrainSteps, FinetuneSteps int     // updates that the schedules of the lower levels span
+	ReweightSteps                int     // updates of the logits
+	Micro                        int     // parts of a pretraining batch, 1 without gradient accumulation
+	Gamma                        float64 // coefficient of the proximal term, a plain sum of squares
+	Mode                         Mode
+	Jacobian                     Jacobian
+	Terms                        int     // of neumann and cg
+	Radius                       float64 // length of the perturbation of finite differences
+	Seed                         uint64
+}
+
+// System is the state of the three levels on one device. It is driven by one goroutine.
+type System struct {
+	B    gpu.Backend
+	Opts Options
+	Pre  Pretraining
+	Fin  Finetuning
+
+	Theta, Omega, Logits *Network
+	Lambda               gpu.Buffer // (K)
+
+	arena    *gpu.Arena
+	work     *tape.Tape
+	kept     map[int]*tape.Tape   // groups whose pass is kept for a tangent
+	keptLoss map[int][]*tape.Loss // and their losses
+	parts    []*batch.Micro       // of the last pretraining step
+	pass     tape.Pass            // of the last pretraining step
+	dPre     *batch.Device
+	dFin     *batch.Device
+	dVal     *batch.Device
+
+	objGrad   []gpu.Buffer // per objective or jvp group: gradient of the encoder
+	headGrad  gpu.Buffer   // unweighted gradients of the heads
+	headRange [][2]int     // of each objective within the heads' part
+	before    gpu.Buffer   // θ before its step, for passes kept and finite differences
+	direction gpu.Buffer   // (θ) what h_i is the derivative along
+	valGrad   gpu.Buffer   // (ω)
+	solve     []gpu.Buffer // (ω) vectors of the solvers
+	finParts  []*batch.Micro
+	finPass   tape.Pass
+
+	scalars gpu.Buffer // one download brings all of the below
+	loss    gpu.Buffer // (K) pretraining losses
+	ftLoss  gpu.Buffer
+	prox    gpu.Buffer
+	valLoss gpu.Buffer
+	h       gpu.Buffer // (K) dL_val/dλ_i
+	lambda0 gpu.Buffer // (K) λ as used in the iteration
+	da      gpu.Buffer // (K) dL_val/da_i
+	cosine  gpu.Buffer // (parts²) Gram matrix of the objectives' gradients
+	scratch gpu.Buffer
+
+	Residual float64 // of the last neumann or cg solve, relative
+	Elapsed  Times
+}
+
+// Times is the wall time spent per level since the last reset.
+type Times struct {
+	Pretrain, Finetune, Validation, Hypergradient time.Duration
+}
+
+// New allocates the system's vectors and fills in the starting values. The encoder of the finetuning network starts as a
+// copy of the pretraining one's.
+func New(b gpu.Backend, pre Pretraining, fin Finetuning, o Options) (*System, error) {
+	if a, c := pre.Params().EncoderLen(), fin.Params().EncoderLen(); a != c {
+		return nil, fmt.Errorf("the encoders of pretraining (%d) and finetuning (%d parameters) differ", a, c)
+	}
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	s := &System{B: b, Opts: o, Pre: pre, Fin: fin, kept: map[int]*tape.Tape{}, keptLoss: map[int][]*tape.Loss{},
+		dPre: batch.NewDevice(b), dFin: batch.NewDevice(b), dVal: batch.NewDevice(b)}
+	k := len(pre.Names())
+	logits := param.NewTable()
+	logits.Vector("logits", k, param.Zeros, 0)
+	var err error
+	if s.arena, err = gpu.NewArena(b, 0, b.Info().FloatBytes); err != nil {
+		return nil, err
+	}
+	s.work = tape.New(b, s.arena)
+	if s.Theta, err = newNetwork(b, pre.Params(), pre.States(), o.Pretrain, o.PretrainSteps); err != nil {
+		return nil, err
+	}
+	if s.Omega, err = newNetwork(b, fin.Params(), fin.States(), o.Finetune, o.FinetuneSteps); err != nil {
+		return nil, err
+	}
+	if s.Logits, err = newNetwork(b, logits, param.NewTable(), o.Reweight, o.ReweightSteps); err != nil {
+		return nil, err
+	}
+	if err := s.allocate(); err != nil {
+		return nil, err
+	}
+	theta, omega := pre.Params().Initial(o.Seed), fin.Params().Initial(o.Seed)
+	copy(omega, theta[:pre.Params().EncoderLen()])
+	b.Upload(s.Theta.Value, theta)
+	b.Upload(s.Omega.Value, omega)
+	b.Softmax(s.Lambda, s.logits())
+	return s, b.Sync()
+}
+
+func (o Options) check() error {
+	if !(o.Gamma >= 0) || math.IsInf(o.Gamma, 0) {
+		return fmt.Errorf("gamma %g: the coefficient of the proximal term must be 0 or positive", o.Gamma)
+	}
+	if o.Reweight.WeightDecay != 0 {
+		return errors.New("reweight: weight decay would pull the weights back to uniform; leave it at 0")
+	}
+	return nil
+}
+
+func (s *System) allocate() error {
+	k, enc := len(s.Pre.Names()), s.Pre.Params().EncoderLen()
+	theta, omega := s.Pre.Params().Len(), s.Fin.Params().Len()
+	alloc := func(n int) (buf gpu.Buffer, err error) { return s.Logits.alloc(n) }
+	get := func(dst *gpu.Buffer, n int) (err error) {
+		*dst, err = alloc(max(n, 1))
+		return err
+	}
+	s.objGrad = make([]gpu.Buffer, k)
+	old := s.Opts.Mode == FD // whether θ before its step is needed
+	for _, g := range s.Pre.Groups() {
+		method := s.Method(len(g))
+		old = old || method == JVP
+		for j, i := range g {
+			if method == Dot || j == 0 && method == JVP {
+				if err := get(&s.objGrad[i], enc); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	parts := len(s.gradients())
+	err := errors.Join(
+		get(&s.headGrad, theta-enc), get(&s.direction, theta), get(&s.valGrad, omega), get(&s.Lambda, k),
+		get(&s.scalars, 4*k+3+parts*parts), get(&s.scratch, 4))
+	if old {
+		err = errors.Join(err, get(&s.before, theta))
+	}
+	if s.Opts.Mode.solves() {
+		s.solve = make([]gpu.Buffer, 5)
+		for i := range s.solve {
+			err = errors.Join(err, get(&s.solve[i], omega))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	at := 0
+	take := func(n int) gpu.Buffer {
+		at += n
+		return s.scalars.Slice(at-n, at)
+	}
+	s.loss, s.h, s.lambda0, s.da = take(k), take(k), take(k), take(k)
+	s.ftLoss, s.prox, s.valLoss = take(1), take(1), take(1)
+	s.cosine = take(parts * parts)
+
+	for _, name := range s.Pre.Names() {
+		r := [2]int{theta, enc}
+		for _, e := range s.Pre.Params().Entries() {
+			if strings.HasPrefix(e.Name, "heads."+name+".") {
+				r[0], r[1] = min(r[0], e.Offset), max(r[1], e.Offset+e.Len())
+			}
+		}
+		if r[0] > r[1] {
+			r = [2]int{enc, enc}
+		}
+		s.headRange = append(s.headRange, [2]int{r[0] - enc, r[1] - enc})
+	}
+	return nil
+}
+
+// logits returns the K logits without padding.
+func (s *System) logits() gpu.Buffer { return s.Logits.Value.Slice(0, len(s.Pre.Names())) }
+
+// FinetuneFromPretrained copies θ's encoder and its running statistics to ω.
+func (s *System) FinetuneFromPretrained() {
+	s.B.Copy(s.Omega.encoder(s.Omega.Value), s.Theta.encoder(s.Theta.Value))
+	if n := s.Fin.States().EncoderLen(); n > 0 {
+		s.B.Copy(s.Omega.Running.Slice(0, n), s.Theta.Running.Slice(0, n))
+		s.Omega.Batches = s.Theta.Batches
+	}
+}
+
+// SetLogits fixes the logits and with them λ.
+func (s *System) SetLogits(a []float64) {
+	s.B.Upload(s.logits(), a)
+	s.B.Softmax(s.Lambda, s.logits())
+}
+
+// Scalars are the numbers of an iteration.
+type Scalars struct {
+	Pretrain                   []float64 // loss of each objective
+	Lambda                     []float64 // as used in the iteration
+	H                          []float64 // dL_val/dλ_i
+	Hypergradient              []float64 // dL_val/da_i
+	Finetune, Prox, Validation float64
+	Cosine                     [][]float64 // between the gradients named by GradientNames
+}
+
+// Read brings the iteration's numbers to the host in one download.
+func (s *System) Read() (Scalars, error) {
+	all := make([]float64, s.scalars.Len())
+	if err := s.B.Download(all, s.scalars); err != nil {
+		return Scalars{}, err
+	}
+	k := len(s.Pre.Names())
+	r := Scalars{Pretrain: all[:k], H: all[k : 2*k], Lambda: all[2*k : 3*k], Hypergradient: all[3*k : 4*k],
+		Finetune: all[4*k], Prox: all[4*k+1], Validation: all[4*k+2]}
+	gram := all[4*k+3:]
+	n := len(s.gradients())
+	for i := range n {
+		row := make([]float64, n)
+		for j := range n {
+			if d := math.Sqrt(gram[i*n+i] * gram[j*n+j]); d > 0 {
+				row[j] = gram[i*n+j] / d
+			}
+		}
+		r.Cosine = append(r.Cosine, row)
+	}
+	return r, nil
+}
+
+// ArenaPeakBytes returns the most memory that activations took.
+func (s *System) ArenaPeakBytes() int64 { return s.arena.PeakBytes() }
+
+// Close frees the device memory.
+func (s *System) Close() {
+	s.work.Release()
+	for _, t := range s.kept {
+		t.Release()
+	}
+	for _, n := range []*Network{s.Theta, s.Omega, s.Logits} {
+		n.close()
+	}
+	s.dPre.Close()
+	s.dFin.Close()
+	s.dVal.Close()
+	s.arena.Close()
+}
