@@ -1,0 +1,102 @@
+package cpu
+
+// Ptr is an address in memory that Go does not manage; 0 means absent.
+type Ptr = uintptr
+
+// Mat mirrors tw_mat.
+type Mat struct {
+	P              Ptr
+	Rows, Cols, LD int64
+}
+
+// CSR mirrors tw_csr.
+type CSR struct {
+	Rows, Cols, NNZ   int64
+	RowPtr, Col, Code Ptr
+	Weight            Ptr
+}
+
+// The argument structs mirror those of tw.h; which fields an operation reads is said there.
+type (
+	GemmArgs struct {
+		A, B, C                          Mat
+		TransA, TransB, Accumulate, ReLU int32
+		Bias                             Ptr
+	}
+	ColSumArgs struct {
+		Dst        Ptr
+		Src        Mat
+		Accumulate int32
+	}
+	AggregateArgs struct {
+		CSR        CSR
+		H, E, Out  Mat
+		Accumulate int32
+	}
+	EdgeGradArgs struct {
+		CSR      CSR
+		DOut, DE Mat
+	}
+	EmbeddingArgs struct {
+		Out, Table Mat
+		Idx        Ptr
+		Fields     int64
+	}
+	SegmentMaxArgs struct {
+		Out, H Mat
+		Arg    Ptr
+		CSR    CSR
+	}
+	GATArgs struct {
+		CSR, T, TSelf                CSR
+		Self                         Ptr
+		Heads                        int64
+		X, E, Att, Out, Alpha, Score Mat
+		DOut, DX, DE, DAtt, DScore   Mat
+		TX, TE, TAtt, TOut           Mat
+	}
+	NormArgs struct {
+		X, Y                     Mat
+		Mult                     Ptr
+		Total                    float64
+		Gamma, Beta, Mean, Rstd  Ptr
+		Eps                      float64
+		ReLU, Frozen, Accumulate int32
+		DY, DX                   Mat
+		DGamma, DBeta            Ptr
+		TX, TY                   Mat
+		TGamma, TBeta            Ptr
+	}
+	RunningArgs struct {
+		RunMean, RunVar, Mean, Rstd Ptr
+		N                           int64
+		Momentum, Total, Eps        float64
+	}
+	ElementArgs struct {
+		Y, X, Z         Mat
+		Act, Accumulate int32
+		S, P            float64
+		Seed            uint64
+		Step, Stream    uint32
+		V               Ptr
+	}
+	LossArgs struct {
+		X, DX, B, DB Mat
+		Target, T, W Ptr
+		MSE          int32
+		Scale, Eps   float64
+		Loss         Ptr
+	}
+	VectorArgs struct {
+		Y, X, Z, V, S Ptr
+		N             int64
+		C             float64
+		Accumulate    int32
+	}
+	UpdateArgs struct {
+		Rule                             int32
+		N                                int64
+		P, G, M, V, Jac, Rates, Scale    Ptr
+		Momentum, Beta1, Beta2, Eps, Dec float64
+	}
+)
