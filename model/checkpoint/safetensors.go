@@ -1,58 +1,97 @@
 // Package checkpoint reads and writes safetensors files, replaces files atomically and locks run folders.
+//
+// A safetensors file is an 8-byte little-endian header length, a JSON header that maps each tensor's name to its type,
+// shape and byte range, and the tensors' bytes. Files written here open in the Python library and the other way round.
 package checkpoint
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
-	"sort"
-
-	"tapweight/model/param"
+	"slices"
+	"unicode/utf8"
 )
 
-// Tensor is a named array, little-endian.
+// Tensor is a named array: row-major, little-endian, without padding.
 type Tensor struct {
 	Name  string
-	DType string // "F32" or "F64"
-	Shape []int
+	DType string // F64, F32, F16, BF16, I64, I32, I16, I8, U64, U32, U16, U8 or BOOL
+	Shape []int  // empty for a scalar
 	Data  []byte
 }
 
-// File is a safetensors file in memory.
+// File is a safetensors file in memory. The tensors share its bytes.
 type File struct {
 	Path     string
 	Tensors  map[string]Tensor
 	Metadata map[string]string
 }
 
+// entry is a tensor's place in the JSON header. Offsets count from the end of the header.
 type entry struct {
 	DType   string `json:"dtype"`
 	Shape   []int  `json:"shape"`
-	Offsets [2]int `json:"data_offsets"`
+	Offsets []int  `json:"data_offsets"`
 }
 
-// maxHeader is the format's limit on the JSON header.
-const maxHeader = 100 << 20
+const (
+	metadataKey = "__metadata__"
+	// maxHeader is the limit that the format sets to the JSON header.
+	maxHeader = 100_000_000
+)
 
-var elementBytes = map[string]int{"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1, "U16": 2, "U32": 4, "U64": 8}
+var elementBytes = map[string]int{
+	"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2, "I8": 1, "U8": 1, "BOOL": 1,
+}
 
-// Write replaces path by a file of the tensors, in the order given.
+// byteSize returns how many bytes a tensor's type and shape take.
+func byteSize(dtype string, shape []int) (int, error) {
+	n, ok := elementBytes[dtype]
+	if !ok {
+		return 0, fmt.Errorf("unknown type %q", dtype)
+	}
+	for _, d := range shape {
+		if d < 0 || d > 0 && n > math.MaxInt/d {
+			return 0, fmt.Errorf("impossible shape %v", shape)
+		}
+		n *= d
+	}
+	return n, nil
+}
+
+// Write replaces path atomically by a file of the tensors. Wider types come first, so that every tensor is aligned to its
+// elements; among equals the order is the one given. The same arguments give the same bytes.
 func Write(path string, tensors []Tensor, metadata map[string]string) error {
+	tensors = slices.Clone(tensors)
+	slices.SortStableFunc(tensors, func(a, b Tensor) int { return elementBytes[b.DType] - elementBytes[a.DType] })
 	header := map[string]any{}
 	if len(metadata) > 0 {
-		header["__metadata__"] = metadata
+		header[metadataKey] = metadata
 	}
 	at := 0
 	for _, t := range tensors {
-		header[t.Name] = entry{t.DType, t.Shape, [2]int{at, at + len(t.Data)}}
-		at += len(t.Data)
+		fail := func(err error) error { return fmt.Errorf("cannot write %s: tensor %q: %w", path, t.Name, err) }
+		size, err := byteSize(t.DType, t.Shape)
+		if err != nil {
+			return fail(err)
+		}
+		if size != len(t.Data) {
+			return fail(fmt.Errorf("shape %v of %s takes %d bytes, not %d", t.Shape, t.DType, size, len(t.Data)))
+		}
+		if header[t.Name] != nil || t.Name == metadataKey || !utf8.ValidString(t.Name) {
+			return fail(errors.New("the name is taken, reserved or not UTF-8"))
+		}
+		header[t.Name] = entry{t.DType, append([]int{}, t.Shape...), []int{at, at + size}}
+		at += size
 	}
-	head, err := json.Marshal(header) // keys sorted: the same bytes every time
+	head, err := json.Marshal(header) // sorts the keys
 	if err != nil {
-		return err
+		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	for len(head)%8 != 0 {
 		head = append(head, ' ')
@@ -73,7 +112,7 @@ func Write(path string, tensors []Tensor, metadata map[string]string) error {
 	})
 }
 
-// Read reads and checks a file.
+// Read reads and checks a file. Errors are one line and name the file and the tensor.
 func Read(path string) (*File, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -87,7 +126,8 @@ func Read(path string) (*File, error) {
 	return f, nil
 }
 
-// Parse checks the content of a file: header, types, shapes, and that the tensors cover the data without gap or overlap.
+// Parse checks the content of a file: its header, the types, shapes and byte ranges of the tensors, and that they cover the
+// data without gap or overlap.
 func Parse(data []byte) (*File, error) {
 	if len(data) < 8 {
 		return nil, fmt.Errorf("not a safetensors file: %d bytes", len(data))
@@ -96,129 +136,126 @@ func Parse(data []byte) (*File, error) {
 	if n > maxHeader || n > uint64(len(data)-8) {
 		return nil, fmt.Errorf("truncated or not a safetensors file: a header of %d bytes in a file of %d", n, len(data))
 	}
-	var raw map[string]json.RawMessage
-	if err := json.Unmarshal(data[8:8+n], &raw); err != nil {
-		return nil, fmt.Errorf("safetensors header: %w", err)
-	}
-	body := data[8+n:]
+	head, body := data[8:8+n], data[8+n:]
 	f := &File{Tensors: map[string]Tensor{}}
-	type piece struct {
-		name string
-		at   [2]int
-	}
-	var pieces []piece
-	for name, msg := range raw {
-		if name == "__metadata__" {
-			if err := json.Unmarshal(msg, &f.Metadata); err != nil {
-				return nil, fmt.Errorf("safetensors metadata: %w", err)
+	var offsets []namedRange
+	err := eachEntry(head, func(name string, dec *json.Decoder) error {
+		if name == metadataKey {
+			if f.Metadata != nil {
+				return errors.New("metadata given twice")
 			}
-			continue
-		}
-		var e entry
-		if err := json.Unmarshal(msg, &e); err != nil {
-			return nil, fmt.Errorf("tensor %q: %w", name, err)
-		}
-		size, ok := elementBytes[e.DType]
-		if !ok {
-			return nil, fmt.Errorf("tensor %q: unknown type %q", name, e.DType)
-		}
-		for _, d := range e.Shape {
-			if d < 0 || d > 0 && size > math.MaxInt/d {
-				return nil, fmt.Errorf("tensor %q: shape %v", name, e.Shape)
+			f.Metadata = map[string]string{}
+			if err := dec.Decode(&f.Metadata); err != nil {
+				return fmt.Errorf("metadata: %w", err)
 			}
-			size *= d
+			return nil
 		}
-		if e.Offsets[0] < 0 || e.Offsets[1] < e.Offsets[0] || e.Offsets[1] > len(body) {
-			return nil, fmt.Errorf("tensor %q: bytes %v of %d: the file is truncated or damaged", name, e.Offsets, len(body))
+		t, at, err := readEntry(dec, body)
+		if err != nil {
+			return fmt.Errorf("tensor %q: %w", name, err)
 		}
-		if e.Offsets[1]-e.Offsets[0] != size {
-			return nil, fmt.Errorf("tensor %q: shape %v of %s takes %d bytes, the file has %d", name, e.Shape, e.DType, size, e.Offsets[1]-e.Offsets[0])
+		if _, twice := f.Tensors[name]; twice {
+			return fmt.Errorf("tensor %q: given twice", name)
 		}
-		pieces = append(pieces, piece{name, e.Offsets})
-		f.Tensors[name] = Tensor{name, e.DType, e.Shape, body[e.Offsets[0]:e.Offsets[1]]}
-	}
-	sort.Slice(pieces, func(i, j int) bool {
-		if pieces[i].at != pieces[j].at {
-			return pieces[i].at[0] < pieces[j].at[0] || pieces[i].at[0] == pieces[j].at[0] && pieces[i].at[1] < pieces[j].at[1]
-		}
-		return pieces[i].name < pieces[j].name
+		t.Name = name
+		f.Tensors[name] = t
+		offsets = append(offsets, namedRange{name, at, at + len(t.Data)})
+		return nil
 	})
-	end := 0
-	for _, p := range pieces {
-		if p.at[0] != end {
-			return nil, fmt.Errorf("tensor %q: data begins at byte %d, not %d: gap or overlap", p.name, p.at[0], end)
-		}
-		end = p.at[1]
+	if err == nil {
+		err = checkCover(offsets, len(body))
 	}
-	if end != len(body) {
-		return nil, fmt.Errorf("%d bytes after the last tensor", len(body)-end)
+	if err != nil {
+		return nil, err
 	}
 	return f, nil
 }
 
-// Floats returns a float tensor's values.
-func (t Tensor) Floats() ([]float64, error) {
-	switch t.DType {
-	case "F32":
-		v := make([]float64, len(t.Data)/4)
-		for i := range v {
-			v[i] = float64(math.Float32frombits(binary.LittleEndian.Uint32(t.Data[4*i:])))
-		}
-		return v, nil
-	case "F64":
-		v := make([]float64, len(t.Data)/8)
-		for i := range v {
-			v[i] = math.Float64frombits(binary.LittleEndian.Uint64(t.Data[8*i:]))
-		}
-		return v, nil
+// eachEntry calls read for every key of a JSON object, with the decoder standing before the value.
+func eachEntry(head []byte, read func(name string, dec *json.Decoder) error) error {
+	if len(head) == 0 || head[0] != '{' || !utf8.Valid(head) {
+		return errors.New("not a safetensors file: the header is not a JSON object")
 	}
-	return nil, fmt.Errorf("tensor %q is %s, want F32 or F64", t.Name, t.DType)
-}
-
-// NewTensor packs values as F32 (size 4) or F64 (size 8).
-func NewTensor(name string, shape []int, values []float64, size int) Tensor {
-	t := Tensor{Name: name, DType: "F32", Shape: shape}
-	if size == 8 {
-		t.DType = "F64"
+	bad := func(err error) error {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return fmt.Errorf("damaged header: %w", err)
 	}
-	for _, v := range values {
-		if size == 8 {
-			t.Data = binary.LittleEndian.AppendUint64(t.Data, math.Float64bits(v))
-		} else {
-			t.Data = binary.LittleEndian.AppendUint32(t.Data, math.Float32bits(float32(v)))
-		}
+	dec := json.NewDecoder(bytes.NewReader(head))
+	if _, err := dec.Token(); err != nil {
+		return bad(err)
 	}
-	return t
-}
-
-// FromFlat cuts a flat vector into the tensors of its table, names prefixed.
-func FromFlat(prefix string, table *param.Table, flat []float64, size int) []Tensor {
-	var ts []Tensor
-	for _, e := range table.Entries() {
-		ts = append(ts, NewTensor(prefix+e.Name, e.Shape, e.Unpad(flat), size))
-	}
-	return ts
-}
-
-// ToFlat fills a flat vector from the tensors of its table. keep selects which entries to read (nil = all); the others keep
-// what flat holds. A missing tensor or another shape is an error that names it.
-func (f *File) ToFlat(prefix string, table *param.Table, flat []float64, keep func(*param.Entry) bool) error {
-	for _, e := range table.Entries() {
-		if keep != nil && !keep(e) {
-			continue
-		}
-		t, ok := f.Tensors[prefix+e.Name]
-		if !ok {
-			return fmt.Errorf("%s: no tensor %q: a checkpoint of another architecture?", f.Path, prefix+e.Name)
-		}
-		if fmt.Sprint(t.Shape) != fmt.Sprint(e.Shape) {
-			return fmt.Errorf("%s: tensor %q has shape %v, the network needs %v: a checkpoint of another architecture", f.Path, prefix+e.Name, t.Shape, e.Shape)
-		}
-		v, err := t.Floats()
+	for dec.More() {
+		key, err := dec.Token()
 		if err != nil {
-			return fmt.Errorf("%s: %w", f.Path, err)
+			return bad(err)
 		}
-		e.Pad(flat, v)
+		if err := read(key.(string), dec); err != nil { // the decoder takes nothing but strings for keys
+			return err
+		}
+	}
+	if _, err := dec.Token(); err != nil {
+		return bad(err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("damaged header: text after the JSON object")
+	}
+	return nil
+}
+
+// readEntry reads a tensor's place in the header and returns it with the offset of its data.
+func readEntry(dec *json.Decoder, body []byte) (Tensor, int, error) {
+	var e entry
+	if err := dec.Decode(&e); err != nil {
+		return Tensor{}, 0, fmt.Errorf("damaged header: %w", err)
+	}
+	size, err := byteSize(e.DType, e.Shape)
+	if err != nil {
+		return Tensor{}, 0, err
+	}
+	if e.Shape == nil || len(e.Offsets) != 2 {
+		return Tensor{}, 0, errors.New("no shape or data_offsets in the header")
+	}
+	lo, hi := e.Offsets[0], e.Offsets[1]
+	if lo < 0 || hi < lo {
+		return Tensor{}, 0, fmt.Errorf("impossible data_offsets %v", e.Offsets)
+	}
+	if hi > len(body) {
+		return Tensor{}, 0, fmt.Errorf("its data end at byte %d of %d: the file is truncated", hi, len(body))
+	}
+	if hi-lo != size {
+		return Tensor{}, 0, fmt.Errorf("shape %v of %s takes %d bytes, the file has %d", e.Shape, e.DType, size, hi-lo)
+	}
+	return Tensor{DType: e.DType, Shape: e.Shape, Data: body[lo:hi:hi]}, lo, nil
+}
+
+// namedRange is where a tensor's data lie: bytes [lo, hi).
+type namedRange struct {
+	name   string
+	lo, hi int
+}
+
+// checkCover checks that the tensors' data follow one another and fill n bytes.
+func checkCover(ranges []namedRange, n int) error {
+	slices.SortFunc(ranges, func(a, b namedRange) int {
+		if a.lo != b.lo {
+			return a.lo - b.lo
+		}
+		return a.hi - b.hi // empty tensors before the one that begins at the same byte
+	})
+	end := 0
+	for _, r := range ranges {
+		switch {
+		case r.lo > end:
+			return fmt.Errorf("tensor %q: %d bytes before its data belong to no tensor", r.name, r.lo-end)
+		case r.lo < end:
+			return fmt.Errorf("tensor %q: its data overlap another tensor's by %d bytes", r.name, end-r.lo)
+		}
+		end = r.hi
+	}
+	if end != n {
+		return fmt.Errorf("%d bytes after the last tensor", n-end)
 	}
 	return nil
 }

@@ -34,7 +34,6 @@ type Problem struct {
 	head     []*param.Entry // weight and bias of each layer
 	params   *param.Table
 	states   *param.Table
-	builder  *gnn.Builder
 }
 
 // NewProblem declares the network. labels holds 0/1 for gpu.BCE and standardised targets for gpu.MSE.
@@ -43,7 +42,7 @@ func NewProblem(set *molecule.Set, labels [][]float64, kind gpu.LossKind, cfg gn
 		return nil, fmt.Errorf("downstream: %d rows of labels for %d molecules", len(labels), set.Len())
 	}
 	p := &Problem{set: set, labels: labels, kind: kind, cfg: cfg, compress: compress,
-		params: param.NewTable(), states: param.NewTable(), builder: gnn.NewBuilder(cfg)}
+		params: param.NewTable(), states: param.NewTable()}
 	p.encoder = gnn.NewEncoder(cfg, "encoder", p.params, p.states)
 	p.params.EndEncoder()
 	p.states.EndEncoder()
@@ -127,7 +126,8 @@ func (p *Problem) pack(part *batch.Micro, index []int, train bool) *gnn.Packed {
 	if !p.compress {
 		sharing = gnn.ShareNone
 	}
-	return p.builder.Pack(&part.Host, &u, sharing)
+	// A builder of its own: the loader prepares batches while the engine evaluates.
+	return gnn.NewBuilder(p.cfg).Pack(&part.Host, &u, sharing)
 }
 
 // Forward returns the predictions (molecules, tasks): logits, or standardised values.

@@ -191,20 +191,14 @@ func (s *System) allocate() error {
 // logits returns the K logits without padding.
 func (s *System) logits() gpu.Buffer { return s.Logits.Value.Slice(0, len(s.Pre.Names())) }
 
-// FinetuneFromPretrained copies θ's encoder and its running statistics to ω.
-func (s *System) FinetuneFromPretrained() {
-	s.B.Copy(s.Omega.encoder(s.Omega.Value), s.Theta.encoder(s.Theta.Value))
-	if n := s.Fin.States().EncoderLen(); n > 0 {
-		s.B.Copy(s.Omega.Running.Slice(0, n), s.Theta.Running.Slice(0, n))
-		s.Omega.Batches = s.Theta.Batches
-	}
-}
-
 // SetLogits fixes the logits and with them λ.
 func (s *System) SetLogits(a []float64) {
 	s.B.Upload(s.logits(), a)
 	s.B.Softmax(s.Lambda, s.logits())
 }
+
+// RefreshLambda recomputes λ from the logits, after they were loaded.
+func (s *System) RefreshLambda() { s.B.Softmax(s.Lambda, s.logits()) }
 
 // Scalars are the numbers of an iteration.
 type Scalars struct {

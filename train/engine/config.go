@@ -1,0 +1,334 @@
+// Package engine runs TapWeight from a configuration: it prepares data and networks, drives the three levels, retrains from
+// what was learned, and leaves a run folder that can be resumed, evaluated and used for prediction.
+package engine
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+
+	"tapweight/gpu"
+	"tapweight/model/downstream"
+	"tapweight/model/gnn"
+	"tapweight/model/molecule"
+	"tapweight/model/objective"
+	"tapweight/train/level"
+	"tapweight/train/optim"
+)
+
+// Config is everything a run depends on. The keys of the YAML file are the flags of `tapweight run`. A zero in a field that
+// a preset sets means the preset's value.
+type Config struct {
+	Dataset     string   `yaml:"dataset" group:"data" usage:"task: demo, a MoleculeNet name (see 'tapweight data list') or a CSV/TSV file"`
+	Data        string   `yaml:"data" group:"data" usage:"folder of the MoleculeNet files (default $TAPWEIGHT_DATA)"`
+	SMILES      string   `yaml:"smiles" group:"data" usage:"name of the SMILES column"`
+	Labels      []string `yaml:"labels" group:"data" usage:"names of the label columns, or * for all others"`
+	Task        string   `yaml:"task" group:"data" usage:"auto, regression or classification"`
+	Metric      string   `yaml:"metric" group:"data" usage:"rmse, mae or roc-auc (default: by task)"`
+	Split       string   `yaml:"split" group:"data" usage:"scaffold, random-scaffold, balanced-scaffold, random or column"`
+	SplitColumn string   `yaml:"split-column" group:"data" usage:"column with train, valid or test, for --split column"`
+	Features    string   `yaml:"features" group:"data" usage:"hu (2 atom and 2 bond fields) or ogb (9 and 3)"`
+	OnInvalid   string   `yaml:"on-invalid" group:"data" usage:"skip or fail when RDKit refuses a molecule"`
+	Pool        string   `yaml:"pool" group:"data" usage:"molecules to pretrain on: demo, task (the training split) or a .smi/.csv file"`
+	PoolLimit   int      `yaml:"pool-limit" group:"data" usage:"use at most this many pool molecules (0 = all)"`
+	Cache       string   `yaml:"cache" group:"data" usage:"folder of the featurised molecules (default: the user's cache folder)"`
+
+	Preset   string  `yaml:"preset" group:"network" usage:"size: nano (3×32), tiny (3×64), small (5×128) or paper (5×300)"`
+	Network  string  `yaml:"network" group:"network" usage:"gin, gcn, sage or gat"`
+	Layers   int     `yaml:"layers" group:"network" usage:"message-passing layers (0 = preset)"`
+	Width    int     `yaml:"width" group:"network" usage:"channels (0 = preset)"`
+	Norm     string  `yaml:"norm" group:"network" usage:"batch or layer"`
+	Readout  string  `yaml:"readout" group:"network" usage:"mean, sum or max"`
+	Head     string  `yaml:"head" group:"network" usage:"linear or mlp"`
+	Dropout  float64 `yaml:"dropout" group:"network" usage:"dropout after each layer; more than 0 limits compression to the first layer"`
+	Compress bool    `yaml:"compress" group:"network" usage:"compute one row per distinct neighbourhood instead of one per atom (same results)"`
+	Init     string  `yaml:"init" group:"network" usage:"encoder to start from: encoder.safetensors of another run"`
+
+	Objectives []string `yaml:"objectives" group:"levels" usage:"pretraining objectives to weigh"`
+	Weights    []string `yaml:"weights" group:"levels" usage:"learned, uniform, random, none, fixed=A/B/…, only=NAME; the first is the run, further ones are compared with it"`
+	Gamma      float64  `yaml:"gamma" group:"levels" usage:"coefficient of the proximal term γ|ω-θ|² (a plain sum)"`
+	Hypergrad  string   `yaml:"hypergrad" group:"levels" usage:"exact, dot, jvp, fd, darts, neumann-K or cg-K"`
+	Jacobian   string   `yaml:"jacobian" group:"levels" usage:"optimizer (of the steps taken) or identity (the paper's form)"`
+	Radius     float64  `yaml:"radius" group:"levels" usage:"length of the perturbation of finite differences"`
+
+	Optimizer       string  `yaml:"optimizer" group:"optimisers" usage:"of pretraining and finetuning: sgd, adam or adamw"`
+	PretrainLR      float64 `yaml:"pretrain-lr" group:"optimisers" usage:"learning rate of level I (0 = by optimizer)"`
+	FinetuneLR      float64 `yaml:"finetune-lr" group:"optimisers" usage:"learning rate of level II and of retraining (0 = by optimizer)"`
+	ReweightLR      float64 `yaml:"reweight-lr" group:"optimisers" usage:"learning rate of level III (0 = by its optimizer)"`
+	ReweightOptim   string  `yaml:"reweight-optimizer" group:"optimisers" usage:"of level III: sgd, adam or adamw"`
+	Momentum        float64 `yaml:"momentum" group:"optimisers" usage:"of sgd"`
+	WeightDecay     float64 `yaml:"weight-decay" group:"optimisers" usage:"of pretraining and finetuning; the weights themselves never decay"`
+	Clip            float64 `yaml:"clip" group:"optimisers" usage:"largest norm of a gradient (0 = no limit)"`
+	Schedule        string  `yaml:"schedule" group:"optimisers" usage:"constant, linear or cosine"`
+	Warmup          int     `yaml:"warmup" group:"optimisers" usage:"updates of linear warm-up"`
+	PretrainBatch   int     `yaml:"pretrain-batch" group:"optimisers" usage:"molecules of a pretraining batch (0 = preset)"`
+	FinetuneBatch   int     `yaml:"finetune-batch" group:"optimisers" usage:"molecules of a finetuning or validation batch (0 = preset)"`
+	Accumulate      int     `yaml:"accumulate" group:"optimisers" usage:"parts in which a batch is computed, to save memory"`
+	PretrainUnroll  int     `yaml:"pretrain-unroll" group:"optimisers" usage:"level I steps per iteration"`
+	FinetuneUnroll  int     `yaml:"finetune-unroll" group:"optimisers" usage:"level II steps per iteration"`
+	MaxIterations   int     `yaml:"max-iterations" group:"run" usage:"iterations of the three levels"`
+	RetrainSteps    int     `yaml:"retrain-steps" group:"run" usage:"finetuning steps from the learned encoder"`
+	ValidateEvery   int     `yaml:"validate-every" group:"run" usage:"steps between scores on the whole validation split"`
+	CheckpointEvery int     `yaml:"checkpoint-every" group:"run" usage:"iterations or steps between checkpoints"`
+
+	Seed    uint64 `yaml:"seed" group:"run" usage:"seed of everything random"`
+	Seeds   int    `yaml:"seeds" group:"run" usage:"repeat with this many seeds, counting up from seed"`
+	Device  string `yaml:"device" group:"run" usage:"auto, cpu or ref (float64, slow)"`
+	Threads int    `yaml:"threads" group:"run" usage:"threads of the CPU backend (0 = all cores); results do not depend on it"`
+	Out     string `yaml:"out" group:"run" usage:"run folder (default runs/DATASET-N)"`
+	Quiet   bool   `yaml:"quiet" group:"run" usage:"print errors only"`
+}
+
+// size is what a preset sets.
+type size struct{ layers, width, pretrain, finetune int }
+
+var sizes = map[string]size{
+	"nano": {3, 32, 128, 64}, "tiny": {3, 64, 256, 64}, "small": {5, 128, 512, 64}, "paper": {5, 300, 1024, 64},
+}
+
+// Default returns the configuration of the embedded demo.
+func Default() Config {
+	return Config{
+		Dataset: "demo", SMILES: "smiles", Task: "auto", Split: "scaffold", Features: "hu", OnInvalid: "skip", Pool: "demo",
+		Preset: "tiny", Network: "gin", Norm: "batch", Readout: "mean", Head: "linear", Compress: true,
+		Objectives: []string{"cluster-100", "mask-atom", "context", "contrast", "motif"}, Weights: []string{"learned"},
+		Gamma: 0.01, Hypergrad: "exact", Jacobian: "optimizer", Radius: 0.01,
+		Optimizer: "adam", ReweightOptim: "adam", Momentum: 0.9, Schedule: "constant", Accumulate: 1, PretrainUnroll: 1, FinetuneUnroll: 1,
+		MaxIterations: 300, RetrainSteps: 500, ValidateEvery: 25, CheckpointEvery: 100, Seeds: 1, Device: "auto",
+	}
+}
+
+// ReadConfig reads a YAML file over the defaults. Unknown keys are errors with line and column.
+func ReadConfig(path string) (Config, error) {
+	c := Default()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return c, err
+	}
+	if err := ParseConfig(data, &c); err != nil {
+		return c, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// ParseConfig reads YAML over c.
+func ParseConfig(data []byte, c *Config) error {
+	if len(strings.TrimSpace(string(data))) == 0 {
+		return nil
+	}
+	return yaml.UnmarshalWithOptions(data, c, yaml.Strict())
+}
+
+// Resolve fills in what presets and optimisers leave open and reports the first setting that makes no sense.
+func (c *Config) Resolve() error {
+	s, ok := sizes[c.Preset]
+	if !ok {
+		return fmt.Errorf("preset %q is not one of nano, tiny, small, paper", c.Preset)
+	}
+	fill := func(v *int, preset int) {
+		if *v == 0 {
+			*v = preset
+		}
+	}
+	fill(&c.Layers, s.layers)
+	fill(&c.Width, s.width)
+	fill(&c.PretrainBatch, s.pretrain)
+	fill(&c.FinetuneBatch, s.finetune)
+	for _, f := range []struct {
+		name      string
+		v, lo, hi int
+	}{
+		{"layers", c.Layers, 1, 64}, {"width", c.Width, 1, 1 << 14}, {"pretrain-batch", c.PretrainBatch, 2, 1 << 24}, {"finetune-batch", c.FinetuneBatch, 1, 1 << 24},
+		{"accumulate", c.Accumulate, 1, 1 << 16}, {"pretrain-unroll", c.PretrainUnroll, 1, 1 << 16}, {"finetune-unroll", c.FinetuneUnroll, 1, 1 << 16},
+		{"max-iterations", c.MaxIterations, 0, 1 << 30}, {"retrain-steps", c.RetrainSteps, 1, 1 << 30}, {"validate-every", c.ValidateEvery, 1, 1 << 30},
+		{"checkpoint-every", c.CheckpointEvery, 1, 1 << 30}, {"seeds", c.Seeds, 1, 1000}, {"pool-limit", c.PoolLimit, 0, 1 << 30}, {"threads", c.Threads, 0, 4096},
+	} {
+		if f.v < f.lo || f.v > f.hi {
+			return fmt.Errorf("%s %d is not between %d and %d", f.name, f.v, f.lo, f.hi)
+		}
+	}
+	for _, f := range []struct {
+		name  string
+		v, hi float64
+	}{{"dropout", c.Dropout, 0.999}, {"gamma", c.Gamma, math.MaxFloat64}, {"radius", c.Radius, math.MaxFloat64}} {
+		if !(f.v >= 0 && f.v <= f.hi) {
+			return fmt.Errorf("%s %g is not in [0, %g]", f.name, f.v, f.hi)
+		}
+	}
+	for _, f := range []struct {
+		name, v string
+		known   []string
+	}{
+		{"task", c.Task, []string{"auto", "regression", "classification"}}, {"metric", c.Metric, []string{"", "rmse", "mae", "roc-auc"}},
+		{"on-invalid", c.OnInvalid, []string{"skip", "fail"}}, {"head", c.Head, []string{"linear", "mlp"}}, {"device", c.Device, []string{"auto", "cpu", "ref"}},
+	} {
+		if !slices.Contains(f.known, f.v) {
+			return fmt.Errorf("%s %q is not one of %s", f.name, f.v, strings.Join(f.known, ", "))
+		}
+	}
+	if c.PretrainBatch%c.Accumulate != 0 {
+		return fmt.Errorf("accumulate %d does not divide pretrain-batch %d", c.Accumulate, c.PretrainBatch)
+	}
+	if (c.Split == "column") != (c.SplitColumn != "") {
+		return fmt.Errorf("split %q and split-column %q contradict each other: give both or neither", c.Split, c.SplitColumn)
+	}
+	if err := objective.Check(c.Objectives); err != nil {
+		return err
+	}
+	if len(c.Weights) == 0 {
+		return fmt.Errorf("weights: none given")
+	}
+	for _, w := range c.Weights {
+		if _, err := parseWeights(w, c.Objectives); err != nil {
+			return err
+		}
+	}
+	for name, opt := range map[string]func() (optim.Config, error){"pretrain": c.pretrain, "finetune": c.finetune, "reweight": c.reweight} {
+		o, err := opt()
+		if err == nil {
+			err = o.Check()
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	if _, err := c.network(); err != nil {
+		return err
+	}
+	_, err := c.levels()
+	return err
+}
+
+// network returns the encoder's description.
+func (c *Config) network() (gnn.Config, error) {
+	cfg := gnn.Config{Layers: c.Layers, Width: c.Width, Dropout: c.Dropout}
+	var err error
+	if cfg.Features, err = molecule.FeaturesByName(c.Features); err != nil {
+		return cfg, err
+	}
+	if cfg.Conv, err = gnn.ParseConv(c.Network); err != nil {
+		return cfg, err
+	}
+	if cfg.Norm, err = gnn.ParseNorm(c.Norm); err != nil {
+		return cfg, err
+	}
+	cfg.Readout, err = gnn.ParseReadout(c.Readout)
+	return cfg, err
+}
+
+// head returns the kind of head.
+func (c *Config) head() downstream.Head { return downstream.Head(c.Head) }
+
+// defaultLR is the learning rate of a rule where none is given.
+func defaultLR(rule gpu.Rule) float64 {
+	if rule == gpu.SGD {
+		return 0.01
+	}
+	return 0.001
+}
+
+func (c *Config) lower(lr float64) (optim.Config, error) {
+	rule, err := optim.ParseRule(c.Optimizer)
+	if err != nil {
+		return optim.Config{}, err
+	}
+	if lr == 0 {
+		lr = defaultLR(rule)
+	}
+	o := optim.Default(rule, lr)
+	if rule == gpu.SGD {
+		o.Momentum = c.Momentum
+	}
+	o.WeightDecay, o.Clip, o.Schedule, o.Warmup = c.WeightDecay, c.Clip, c.Schedule, c.Warmup
+	return o, nil
+}
+
+func (c *Config) pretrain() (optim.Config, error) { return c.lower(c.PretrainLR) }
+func (c *Config) finetune() (optim.Config, error) { return c.lower(c.FinetuneLR) }
+
+// reweight: Adam by default, whose steps do not depend on the size of the hypergradient, so that the weights move from the
+// first iteration on.
+func (c *Config) reweight() (optim.Config, error) {
+	rule, err := optim.ParseRule(c.ReweightOptim)
+	if err != nil {
+		return optim.Config{}, err
+	}
+	lr := c.ReweightLR
+	if lr == 0 {
+		lr = 0.02
+		if rule == gpu.SGD {
+			lr = 10
+		}
+	}
+	o := optim.Default(rule, lr)
+	o.Momentum = 0
+	return o, nil
+}
+
+// levels returns the options of the three levels.
+func (c *Config) levels() (level.Options, error) {
+	o := level.Options{PretrainSteps: c.MaxIterations * c.PretrainUnroll, FinetuneSteps: c.MaxIterations * c.FinetuneUnroll,
+		ReweightSteps: c.MaxIterations, Micro: c.Accumulate, Gamma: c.Gamma, Radius: c.Radius, Seed: c.Seed}
+	var err error
+	if o.Mode, o.Terms, err = level.ParseMode(c.Hypergrad); err != nil {
+		return o, err
+	}
+	if o.Jacobian, err = level.ParseJacobian(c.Jacobian); err != nil {
+		return o, err
+	}
+	if o.Pretrain, err = c.pretrain(); err != nil {
+		return o, err
+	}
+	if o.Finetune, err = c.finetune(); err != nil {
+		return o, err
+	}
+	o.Reweight, err = c.reweight()
+	return o, err
+}
+
+// weighting is how the objectives are weighted in a run.
+type weighting struct {
+	kind  string // learned, uniform, random, none, fixed, only
+	only  string
+	fixed []float64
+}
+
+func parseWeights(s string, objectives []string) (weighting, error) {
+	kind, arg, given := strings.Cut(s, "=")
+	w := weighting{kind: kind}
+	switch kind {
+	case "learned", "uniform", "random", "none":
+		if given {
+			return w, fmt.Errorf("weights %q: %s takes no value", s, kind)
+		}
+	case "only":
+		if !slices.Contains(objectives, arg) {
+			return w, fmt.Errorf("weights %q: %q is not one of the run's objectives %s", s, arg, strings.Join(objectives, ", "))
+		}
+		w.only = arg
+	case "fixed":
+		sum := 0.0
+		for _, p := range strings.Split(arg, "/") {
+			v, err := strconv.ParseFloat(p, 64)
+			if err != nil || !(v > 0) || math.IsInf(v, 0) {
+				return w, fmt.Errorf("weights %q: %q is not a positive number", s, p)
+			}
+			sum += v
+			w.fixed = append(w.fixed, v)
+		}
+		if len(w.fixed) != len(objectives) {
+			return w, fmt.Errorf("weights %q: %d numbers for %d objectives", s, len(w.fixed), len(objectives))
+		}
+		for i := range w.fixed {
+			w.fixed[i] /= sum
+		}
+	default:
+		return w, fmt.Errorf("weights %q is not one of learned, uniform, random, none, fixed=A/B/…, only=NAME", s)
+	}
+	return w, nil
+}

@@ -1,0 +1,42 @@
+package engine
+
+import (
+	"encoding/json"
+
+	"tapweight/model/checkpoint"
+	"tapweight/train/data"
+)
+
+// modelMeta is what a model file says about itself besides its tensors.
+type modelMeta struct {
+	Kind  data.Kind  `json:"kind"`
+	Tasks []string   `json:"tasks"`
+	Scale data.Scale `json:"scale"`
+}
+
+// writeModels writes model.safetensors (the finetuned network at its best) and encoder.safetensors (the pretrained encoder),
+// under the networks' own tensor names, running statistics included.
+func (r *run) writeModels() error {
+	meta, err := json.Marshal(modelMeta{r.task.Kind, r.task.Tasks, r.task.Scale})
+	if err != nil {
+		return err
+	}
+	model, err := r.tensors([]named{{"", r.fin.Params(), r.sys.Omega.Value}, {"", r.fin.States(), r.sys.Omega.Running}})
+	if err != nil {
+		return err
+	}
+	if err := checkpoint.Write(r.path("model.safetensors"), model, map[string]string{"tapweight": string(meta)}); err != nil {
+		return err
+	}
+	all, err := r.tensors([]named{{"", r.pre.Params(), r.sys.Theta.Value}, {"", r.pre.States(), r.sys.Theta.Running}})
+	if err != nil {
+		return err
+	}
+	var encoder []checkpoint.Tensor
+	for _, t := range all {
+		if len(t.Name) > 8 && t.Name[:8] == "encoder." {
+			encoder = append(encoder, t)
+		}
+	}
+	return checkpoint.Write(r.path("encoder.safetensors"), encoder, nil)
+}
