@@ -5,246 +5,252 @@ import (
 	"tapweight/kernels/ref"
 )
 
-func (b *Backend) Gemm(g gpu.Gemm) {
+func (b *Device[T]) Gemm(g gpu.Gemm) {
 	b.stats.Launches++
-	ref.Gemm(mat(g.A), mat(g.B), mat(g.C), g.TransA, g.TransB, g.Accumulate, optional(g.Bias), g.Act == gpu.ReLU)
+	ref.Gemm(mat[T](g.A), mat[T](g.B), mat[T](g.C), g.TransA, g.TransB, g.Accumulate, optional[T](g.Bias), g.Act == gpu.ReLU)
 }
 
-func (b *Backend) ColSum(dst gpu.Buffer, src gpu.Mat, accumulate bool) {
+func (b *Device[T]) ColSum(dst gpu.Buffer, src gpu.Mat, accumulate bool) {
 	b.stats.Launches++
-	ref.ColSum(floats(dst), mat(src), accumulate)
+	ref.ColSum(floats[T](dst), mat[T](src), accumulate)
 }
 
-func (b *Backend) Aggregate(a gpu.Aggregate) {
+func (b *Device[T]) Aggregate(a gpu.Aggregate) {
 	b.stats.Launches++
-	ref.Aggregate(csr(a.CSR), mat(a.H), mat(a.E), mat(a.Out), a.Accumulate)
+	ref.Aggregate(csr[T](a.CSR), mat[T](a.H), mat[T](a.E), mat[T](a.Out), a.Accumulate)
 }
 
-func (b *Backend) EdgeGrad(e gpu.EdgeGrad) {
+func (b *Device[T]) EdgeGrad(e gpu.EdgeGrad) {
 	b.stats.Launches++
-	ref.EdgeGrad(csr(e.CSR), mat(e.DOut), mat(e.DE))
+	ref.EdgeGrad(csr[T](e.CSR), mat[T](e.DOut), mat[T](e.DE))
 }
 
-func (b *Backend) EmbeddingSum(out, table gpu.Mat, idx gpu.Buffer, fields int) {
+func (b *Device[T]) EmbeddingSum(out, table gpu.Mat, idx gpu.Buffer, fields int) {
 	b.stats.Launches++
-	ref.EmbeddingSum(mat(out), mat(table), ints(idx), fields)
+	ref.EmbeddingSum(mat[T](out), mat[T](table), ints(idx), fields)
 }
 
-func (b *Backend) EmbeddingSumGrad(dtable, dout gpu.Mat, idx gpu.Buffer, fields int) {
+func (b *Device[T]) EmbeddingSumGrad(dtable, dout gpu.Mat, idx gpu.Buffer, fields int) {
 	b.stats.Launches++
-	ref.EmbeddingSumGrad(mat(dtable), mat(dout), ints(idx), fields)
+	ref.EmbeddingSumGrad(mat[T](dtable), mat[T](dout), ints(idx), fields)
 }
 
-func (b *Backend) SegmentMax(out gpu.Mat, arg gpu.Buffer, c gpu.CSR, h gpu.Mat) {
+func (b *Device[T]) SegmentMax(out gpu.Mat, arg gpu.Buffer, c gpu.CSR, h gpu.Mat) {
 	b.stats.Launches++
-	ref.SegmentMax(mat(out), ints(arg), csr(c), mat(h))
+	ref.SegmentMax(mat[T](out), ints(arg), csr[T](c), mat[T](h))
 }
 
-func (b *Backend) SegmentMaxGrad(dh, dout gpu.Mat, arg gpu.Buffer) {
+func (b *Device[T]) SegmentMaxGrad(dh, dout gpu.Mat, arg gpu.Buffer) {
 	b.stats.Launches++
-	ref.SegmentMaxGrad(mat(dh), mat(dout), ints(arg))
+	ref.SegmentMaxGrad(mat[T](dh), mat[T](dout), ints(arg))
 }
 
-func (b *Backend) SegmentMaxTangent(tout, th gpu.Mat, arg gpu.Buffer) {
+func (b *Device[T]) SegmentMaxTangent(tout, th gpu.Mat, arg gpu.Buffer) {
 	b.stats.Launches++
-	ref.SegmentMaxTangent(mat(tout), mat(th), ints(arg))
+	ref.SegmentMaxTangent(mat[T](tout), mat[T](th), ints(arg))
 }
 
-func gat(g gpu.GAT) ref.GAT[float64] {
-	return ref.GAT[float64]{CSR: csr(g.CSR), Self: ints(g.Self), Heads: g.Heads, X: mat(g.X), E: mat(g.E), Att: mat(g.Att),
-		Out: mat(g.Out), Alpha: mat(g.Alpha), Score: mat(g.Score)}
+func gat[T ref.Real](g gpu.GAT) ref.GAT[T] {
+	return ref.GAT[T]{CSR: csr[T](g.CSR), Self: ints(g.Self), Heads: g.Heads, X: mat[T](g.X), E: mat[T](g.E), Att: mat[T](g.Att),
+		Out: mat[T](g.Out), Alpha: mat[T](g.Alpha), Score: mat[T](g.Score)}
 }
 
-func (b *Backend) GAT(g gpu.GAT) { b.stats.Launches++; gat(g).Forward() }
+func (b *Device[T]) GAT(g gpu.GAT) { b.stats.Launches++; gat[T](g).Forward() }
 
-func (b *Backend) GATGrad(g gpu.GATGrad) {
+func (b *Device[T]) GATGrad(g gpu.GATGrad) {
 	b.stats.Launches++
-	gat(g.GAT).Backward(mat(g.DOut), mat(g.DX), mat(g.DE), mat(g.DAtt))
+	gat[T](g.GAT).Backward(mat[T](g.DOut), mat[T](g.DX), mat[T](g.DE), mat[T](g.DAtt))
 }
 
-func (b *Backend) GATTangent(g gpu.GATTangent) {
+func (b *Device[T]) GATTangent(g gpu.GATTangent) {
 	b.stats.Launches++
-	gat(g.GAT).Tangent(mat(g.TX), mat(g.TE), mat(g.TAtt), mat(g.TOut))
+	gat[T](g.GAT).Tangent(mat[T](g.TX), mat[T](g.TE), mat[T](g.TAtt), mat[T](g.TOut))
 }
 
-func bn(o gpu.BatchNorm) ref.BN[float64] {
-	return ref.BN[float64]{X: mat(o.X), Y: mat(o.Y), Mult: optional(o.Mult), Total: o.Total, Gamma: floats(o.Gamma), Beta: floats(o.Beta),
-		Mean: floats(o.Mean), Rstd: floats(o.Rstd), Eps: o.Eps, ReLU: o.Act == gpu.ReLU, Frozen: o.Frozen}
+func bn[T ref.Real](o gpu.BatchNorm) ref.BN[T] {
+	return ref.BN[T]{X: mat[T](o.X), Y: mat[T](o.Y), Mult: optional[T](o.Mult), Total: T(o.Total), Gamma: floats[T](o.Gamma), Beta: floats[T](o.Beta),
+		Mean: floats[T](o.Mean), Rstd: floats[T](o.Rstd), Eps: T(o.Eps), ReLU: o.Act == gpu.ReLU, Frozen: o.Frozen}
 }
 
-func (b *Backend) BatchNorm(o gpu.BatchNorm) { b.stats.Launches++; bn(o).Forward() }
+func (b *Device[T]) BatchNorm(o gpu.BatchNorm) { b.stats.Launches++; bn[T](o).Forward() }
 
-func (b *Backend) BatchNormGrad(o gpu.BatchNormGrad) {
+func (b *Device[T]) BatchNormGrad(o gpu.BatchNormGrad) {
 	b.stats.Launches++
-	bn(o.BatchNorm).Backward(mat(o.DY), mat(o.DX), o.Accumulate, floats(o.DGamma), floats(o.DBeta))
+	bn[T](o.BatchNorm).Backward(mat[T](o.DY), mat[T](o.DX), o.Accumulate, floats[T](o.DGamma), floats[T](o.DBeta))
 }
 
-func (b *Backend) BatchNormTangent(o gpu.BatchNormTangent) {
+func (b *Device[T]) BatchNormTangent(o gpu.BatchNormTangent) {
 	b.stats.Launches++
-	bn(o.BatchNorm).Tangent(mat(o.TX), mat(o.TY), floats(o.TGamma), floats(o.TBeta))
+	bn[T](o.BatchNorm).Tangent(mat[T](o.TX), mat[T](o.TY), floats[T](o.TGamma), floats[T](o.TBeta))
 }
 
-func (b *Backend) BatchNormRunning(runMean, runVar, mean, rstd gpu.Buffer, momentum, total, eps float64) {
+func (b *Device[T]) BatchNormRunning(runMean, runVar, mean, rstd gpu.Buffer, momentum, total, eps float64) {
 	b.stats.Launches++
-	ref.BatchNormRunning(floats(runMean), floats(runVar), floats(mean), floats(rstd), momentum, total, eps)
+	ref.BatchNormRunning(floats[T](runMean), floats[T](runVar), floats[T](mean), floats[T](rstd), T(momentum), T(total), T(eps))
 }
 
-func (b *Backend) RstdOf(rstd, variance gpu.Buffer, eps float64) {
+func (b *Device[T]) RstdOf(rstd, variance gpu.Buffer, eps float64) {
 	b.stats.Launches++
-	ref.RstdOf(floats(rstd), floats(variance), eps)
+	ref.RstdOf(floats[T](rstd), floats[T](variance), T(eps))
 }
 
-func ln(o gpu.LayerNorm) ref.LN[float64] {
-	return ref.LN[float64]{X: mat(o.X), Y: mat(o.Y), Gamma: floats(o.Gamma), Beta: floats(o.Beta), Mean: floats(o.Mean),
-		Rstd: floats(o.Rstd), Eps: o.Eps, ReLU: o.Act == gpu.ReLU}
+func ln[T ref.Real](o gpu.LayerNorm) ref.LN[T] {
+	return ref.LN[T]{X: mat[T](o.X), Y: mat[T](o.Y), Gamma: floats[T](o.Gamma), Beta: floats[T](o.Beta), Mean: floats[T](o.Mean),
+		Rstd: floats[T](o.Rstd), Eps: T(o.Eps), ReLU: o.Act == gpu.ReLU}
 }
 
-func (b *Backend) LayerNorm(o gpu.LayerNorm) { b.stats.Launches++; ln(o).Forward() }
+func (b *Device[T]) LayerNorm(o gpu.LayerNorm) { b.stats.Launches++; ln[T](o).Forward() }
 
-func (b *Backend) LayerNormGrad(o gpu.LayerNormGrad) {
+func (b *Device[T]) LayerNormGrad(o gpu.LayerNormGrad) {
 	b.stats.Launches++
-	ln(o.LayerNorm).Backward(mat(o.DY), mat(o.DX), o.Accumulate, floats(o.DGamma), floats(o.DBeta))
+	ln[T](o.LayerNorm).Backward(mat[T](o.DY), mat[T](o.DX), o.Accumulate, floats[T](o.DGamma), floats[T](o.DBeta))
 }
 
-func (b *Backend) LayerNormTangent(o gpu.LayerNormTangent) {
+func (b *Device[T]) LayerNormTangent(o gpu.LayerNormTangent) {
 	b.stats.Launches++
-	ln(o.LayerNorm).Tangent(mat(o.TX), mat(o.TY), floats(o.TGamma), floats(o.TBeta))
+	ln[T](o.LayerNorm).Tangent(mat[T](o.TX), mat[T](o.TY), floats[T](o.TGamma), floats[T](o.TBeta))
 }
 
-func (b *Backend) Activate(act gpu.Act, y, x gpu.Mat) {
+func (b *Device[T]) Activate(act gpu.Act, y, x gpu.Mat) {
 	b.stats.Launches++
-	ref.Activate(ref.Act(act), mat(y), mat(x))
+	ref.Activate(ref.Act(act), mat[T](y), mat[T](x))
 }
 
-func (b *Backend) ActivateGrad(act gpu.Act, dx, dy, y gpu.Mat, accumulate bool) {
+func (b *Device[T]) ActivateGrad(act gpu.Act, dx, dy, y gpu.Mat, accumulate bool) {
 	b.stats.Launches++
-	ref.ActivateGrad(ref.Act(act), mat(dx), mat(dy), mat(y), accumulate)
+	ref.ActivateGrad(ref.Act(act), mat[T](dx), mat[T](dy), mat[T](y), accumulate)
 }
 
-func (b *Backend) Dropout(y, x gpu.Mat, p float64, key gpu.Key, accumulate bool) {
+func (b *Device[T]) Dropout(y, x gpu.Mat, p float64, key gpu.Key, accumulate bool) {
 	b.stats.Launches++
-	ref.Dropout(mat(y), mat(x), p, key.Seed, key.Step, key.Stream, accumulate)
+	ref.Dropout(mat[T](y), mat[T](x), p, key.Seed, key.Step, key.Stream, accumulate)
 }
 
-func (b *Backend) AddScaled(y, x gpu.Mat, s float64) {
+func (b *Device[T]) AddScaled(y, x gpu.Mat, s float64) {
 	b.stats.Launches++
-	ref.AddScaled(mat(y), mat(x), s)
+	ref.AddScaled(mat[T](y), mat[T](x), T(s))
 }
 
-func (b *Backend) CopyMat(y, x gpu.Mat) { b.stats.Launches++; ref.CopyMat(mat(y), mat(x)) }
+func (b *Device[T]) CopyMat(y, x gpu.Mat) { b.stats.Launches++; ref.CopyMat(mat[T](y), mat[T](x)) }
 
-func (b *Backend) RowDot(out gpu.Buffer, x, y gpu.Mat, scale float64, accumulate bool) {
+func (b *Device[T]) RowDot(out gpu.Buffer, x, y gpu.Mat, scale float64, accumulate bool) {
 	b.stats.Launches++
-	ref.RowDot(floats(out), mat(x), mat(y), scale, accumulate)
+	ref.RowDot(floats[T](out), mat[T](x), mat[T](y), T(scale), accumulate)
 }
 
-func (b *Backend) RowScale(dst gpu.Mat, s gpu.Buffer, src gpu.Mat, scale float64, accumulate bool) {
+func (b *Device[T]) RowScale(dst gpu.Mat, s gpu.Buffer, src gpu.Mat, scale float64, accumulate bool) {
 	b.stats.Launches++
-	ref.RowScale(mat(dst), floats(s), mat(src), scale, accumulate)
+	ref.RowScale(mat[T](dst), floats[T](s), mat[T](src), T(scale), accumulate)
 }
 
-func (b *Backend) RowNormalize(y, x gpu.Mat, norm gpu.Buffer, eps float64) {
+func (b *Device[T]) RowNormalize(y, x gpu.Mat, norm gpu.Buffer, eps float64) {
 	b.stats.Launches++
-	ref.RowNormalize(mat(y), mat(x), floats(norm), eps)
+	ref.RowNormalize(mat[T](y), mat[T](x), floats[T](norm), T(eps))
 }
 
-func (b *Backend) RowNormalizeJac(out, in, y gpu.Mat, norm gpu.Buffer, accumulate bool) {
+func (b *Device[T]) RowNormalizeJac(out, in, y gpu.Mat, norm gpu.Buffer, accumulate bool) {
 	b.stats.Launches++
-	ref.RowNormalizeJac(mat(out), mat(in), mat(y), floats(norm), accumulate)
+	ref.RowNormalizeJac(mat[T](out), mat[T](in), mat[T](y), floats[T](norm), accumulate)
 }
 
-func (b *Backend) SoftmaxCE(l gpu.SoftmaxCE) {
+func (b *Device[T]) SoftmaxCE(l gpu.SoftmaxCE) {
 	b.stats.Launches++
-	ref.SoftmaxCE(mat(l.X), mat(l.DX), ints(l.Target), optional(l.Weight), l.Scale, floats(l.Loss))
+	ref.SoftmaxCE(mat[T](l.X), mat[T](l.DX), ints(l.Target), optional[T](l.Weight), T(l.Scale), floats[T](l.Loss))
 }
 
-func (b *Backend) ElementLoss(l gpu.ElementLoss) {
+func (b *Device[T]) ElementLoss(l gpu.ElementLoss) {
 	b.stats.Launches++
-	ref.ElementLoss(l.Kind == gpu.MSE, mat(l.X), mat(l.DX), floats(l.Target), optional(l.Weight), l.Scale, floats(l.Loss))
+	ref.ElementLoss(l.Kind == gpu.MSE, mat[T](l.X), mat[T](l.DX), floats[T](l.Target), optional[T](l.Weight), T(l.Scale), floats[T](l.Loss))
 }
 
-func (b *Backend) NTXent(l gpu.NTXent) {
+func (b *Device[T]) NTXent(l gpu.NTXent) {
 	b.stats.Launches++
-	ref.NTXent(mat(l.S), mat(l.DS), l.Scale, floats(l.Loss))
+	ref.NTXent(mat[T](l.S), mat[T](l.DS), T(l.Scale), floats[T](l.Loss))
 }
 
-func (b *Backend) PairDistance(l gpu.PairDistance) {
+func (b *Device[T]) PairDistance(l gpu.PairDistance) {
 	b.stats.Launches++
-	ref.PairDistance(mat(l.A), mat(l.B), mat(l.DA), mat(l.DB), l.Eps, l.Scale, floats(l.Loss))
+	ref.PairDistance(mat[T](l.A), mat[T](l.B), mat[T](l.DA), mat[T](l.DB), T(l.Eps), T(l.Scale), floats[T](l.Loss))
 }
 
-func (b *Backend) Fill(x gpu.Buffer, v float64) {
+func (b *Device[T]) Fill(x gpu.Buffer, v float64) {
 	b.stats.Launches++
-	d := floats(x)
+	d := floats[T](x)
 	for i := range d {
-		d[i] = v
+		d[i] = T(v)
 	}
 }
 
-func (b *Backend) Copy(dst, src gpu.Buffer) { b.stats.Launches++; copy(floats(dst), floats(src)) }
-
-func (b *Backend) Scale(x gpu.Buffer, c float64, s gpu.Buffer) {
+func (b *Device[T]) Copy(dst, src gpu.Buffer) {
 	b.stats.Launches++
-	ref.Scale(floats(x), scalar(c, s))
+	copy(floats[T](dst), floats[T](src))
 }
 
-func (b *Backend) Axpy(y gpu.Buffer, c float64, s gpu.Buffer, x gpu.Buffer) {
+func (b *Device[T]) Scale(x gpu.Buffer, c float64, s gpu.Buffer) {
 	b.stats.Launches++
-	ref.Axpy(floats(y), scalar(c, s), floats(x))
+	ref.Scale(floats[T](x), scalar[T](c, s))
 }
 
-func (b *Backend) Perturb(dst, x gpu.Buffer, c float64, s gpu.Buffer, d gpu.Buffer) {
+func (b *Device[T]) Axpy(y gpu.Buffer, c float64, s gpu.Buffer, x gpu.Buffer) {
 	b.stats.Launches++
-	ref.Perturb(floats(dst), floats(x), scalar(c, s), floats(d))
+	ref.Axpy(floats[T](y), scalar[T](c, s), floats[T](x))
 }
 
-func (b *Backend) Mul(dst gpu.Buffer, c float64, x, y gpu.Buffer) {
+func (b *Device[T]) Perturb(dst, x gpu.Buffer, c float64, s gpu.Buffer, d gpu.Buffer) {
 	b.stats.Launches++
-	ref.Mul(floats(dst), c, floats(x), floats(y))
+	ref.Perturb(floats[T](dst), floats[T](x), scalar[T](c, s), floats[T](d))
+}
+
+func (b *Device[T]) Mul(dst gpu.Buffer, c float64, x, y gpu.Buffer) {
+	b.stats.Launches++
+	ref.Mul(floats[T](dst), T(c), floats[T](x), floats[T](y))
 }
 
 // store writes or adds a scalar result.
-func store(out gpu.Buffer, v float64, accumulate bool) {
+func store[T ref.Real](out gpu.Buffer, v T, accumulate bool) {
 	if accumulate {
-		v += floats(out)[0]
+		v += floats[T](out)[0]
 	}
-	floats(out)[0] = v
+	floats[T](out)[0] = v
 }
 
-func (b *Backend) Dot(out gpu.Buffer, c float64, x, y gpu.Buffer, accumulate bool) {
+func (b *Device[T]) Dot(out gpu.Buffer, c float64, x, y gpu.Buffer, accumulate bool) {
 	b.stats.Launches++
-	store(out, c*ref.Dot(floats(x), floats(y)), accumulate)
+	store[T](out, T(c)*ref.Dot(floats[T](x), floats[T](y)), accumulate)
 }
 
-func (b *Backend) DotMat(out gpu.Buffer, c float64, x, y gpu.Mat, accumulate bool) {
+func (b *Device[T]) DotMat(out gpu.Buffer, c float64, x, y gpu.Mat, accumulate bool) {
 	b.stats.Launches++
-	store(out, c*ref.DotMat(mat(x), mat(y)), accumulate)
+	store[T](out, T(c)*ref.DotMat(mat[T](x), mat[T](y)), accumulate)
 }
 
-func (b *Backend) Prox(g, w, anchor gpu.Buffer, gamma float64, loss gpu.Buffer) {
+func (b *Device[T]) Prox(g, w, anchor gpu.Buffer, gamma float64, loss gpu.Buffer) {
 	b.stats.Launches++
-	v := ref.Prox(floats(g), floats(w), floats(anchor), gamma)
+	v := ref.Prox(floats[T](g), floats[T](w), floats[T](anchor), T(gamma))
 	if !loss.IsNil() {
-		store(loss, v, true)
+		store[T](loss, v, true)
 	}
 }
 
-func (b *Backend) ClipScale(scale, norm2 gpu.Buffer, maxNorm float64) {
+func (b *Device[T]) ClipScale(scale, norm2 gpu.Buffer, maxNorm float64) {
 	b.stats.Launches++
-	floats(scale)[0] = ref.ClipScale(floats(norm2)[0], maxNorm)
+	floats[T](scale)[0] = ref.ClipScale(floats[T](norm2)[0], T(maxNorm))
 }
 
-func (b *Backend) Update(u gpu.Update) {
+func (b *Device[T]) Update(u gpu.Update) {
 	b.stats.Launches++
-	r := floats(u.Rates)
-	ref.Update[float64]{Rule: ref.Rule(u.Rule), P: floats(u.P), G: floats(u.G), M: optional(u.M), V: optional(u.V), Jac: optional(u.Jac),
-		LR: r[0], C1: r[1], C2: r[2], GradScale: scalar(1, u.GradScale), Momentum: u.Momentum, Beta1: u.Beta1, Beta2: u.Beta2,
-		Eps: u.Eps, Dec: u.WeightDecay}.Step()
+	r := floats[T](u.Rates)
+	ref.Update[T]{Rule: ref.Rule(u.Rule), P: floats[T](u.P), G: floats[T](u.G), M: optional[T](u.M), V: optional[T](u.V), Jac: optional[T](u.Jac),
+		LR: r[0], C1: r[1], C2: r[2], GradScale: scalar[T](1, u.GradScale), Momentum: T(u.Momentum), Beta1: T(u.Beta1), Beta2: T(u.Beta2),
+		Eps: T(u.Eps), Dec: T(u.WeightDecay)}.Step()
 }
 
-func (b *Backend) Softmax(out, x gpu.Buffer) { b.stats.Launches++; ref.Softmax(floats(out), floats(x)) }
-
-func (b *Backend) SoftmaxGrad(dx, y, dy gpu.Buffer) {
+func (b *Device[T]) Softmax(out, x gpu.Buffer) {
 	b.stats.Launches++
-	ref.SoftmaxGrad(floats(dx), floats(y), floats(dy))
+	ref.Softmax(floats[T](out), floats[T](x))
+}
+
+func (b *Device[T]) SoftmaxGrad(dx, y, dy gpu.Buffer) {
+	b.stats.Launches++
+	ref.SoftmaxGrad(floats[T](dx), floats[T](y), floats[T](dy))
 }

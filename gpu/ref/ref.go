@@ -14,25 +14,40 @@ import (
 	"tapweight/kernels/ref"
 )
 
-// Backend is the float64 device.
-type Backend struct {
+// Device computes in T.
+type Device[T ref.Real] struct {
 	mu    sync.Mutex
 	live  map[uintptr][]uint64 // keeps the memory of buffers reachable
 	stats gpu.Stats
 }
 
-var _ gpu.Backend = (*Backend)(nil)
+// Backend is the float64 device.
+type Backend = Device[float64]
+
+var (
+	_ gpu.Backend = (*Device[float64])(nil)
+	_ gpu.Backend = (*Device[float32])(nil)
+)
 
 // Open returns a new device.
 func Open() *Backend { return &Backend{live: map[uintptr][]uint64{}} }
 
+// OpenNaive returns the same loops in float32. Their error against [Open] is the yardstick of the compliance suite.
+func OpenNaive() *Device[float32] { return &Device[float32]{live: map[uintptr][]uint64{}} }
+
+// size is the bytes of a T.
+func size[T ref.Real]() int { return int(unsafe.Sizeof(T(0))) }
+
 // Info describes the device.
-func (b *Backend) Info() gpu.Info {
+func (b *Device[T]) Info() gpu.Info {
+	if size[T]() == 4 {
+		return gpu.Info{Name: "naive", Device: "plain float32 loops", ISA: "float32", Threads: 1, FloatBytes: 4}
+	}
 	return gpu.Info{Name: "ref", Device: "float64 oracle", ISA: "float64", Threads: 1, FloatBytes: 8}
 }
 
 // Alloc returns poisoned memory.
-func (b *Backend) Alloc(n, elem int) (gpu.Buffer, error) {
+func (b *Device[T]) Alloc(n, elem int) (gpu.Buffer, error) {
 	if n < 0 || n > 1<<34 || elem != 4 && elem != 8 {
 		return gpu.Buffer{}, fmt.Errorf("gpu/ref: %d elements of %d bytes: %w", n, elem, gpu.ErrOutOfMemory)
 	}
@@ -52,24 +67,26 @@ func (b *Backend) Alloc(n, elem int) (gpu.Buffer, error) {
 }
 
 // Free releases a buffer of Alloc.
-func (b *Backend) Free(buf gpu.Buffer) {
+func (b *Device[T]) Free(buf gpu.Buffer) {
 	b.mu.Lock()
 	delete(b.live, buf.Addr())
 	b.mu.Unlock()
 }
 
 // Upload copies floats in.
-func (b *Backend) Upload(dst gpu.Buffer, src []float64) {
+func (b *Device[T]) Upload(dst gpu.Buffer, src []float64) {
 	if len(src) != dst.Len() {
 		panic(fmt.Sprintf("gpu/ref: upload of %d elements to %d", len(src), dst.Len()))
 	}
-	copy(floats(dst), src)
+	for i, d := 0, floats[T](dst); i < len(src); i++ {
+		d[i] = T(src[i])
+	}
 	b.stats.Uploads++
-	b.stats.UploadBytes += int64(8 * len(src))
+	b.stats.UploadBytes += int64(size[T]() * len(src))
 }
 
 // UploadInts copies integers in.
-func (b *Backend) UploadInts(dst gpu.Buffer, src []int32) {
+func (b *Device[T]) UploadInts(dst gpu.Buffer, src []int32) {
 	if len(src) != dst.Len() {
 		panic(fmt.Sprintf("gpu/ref: upload of %d integers to %d", len(src), dst.Len()))
 	}
@@ -79,21 +96,26 @@ func (b *Backend) UploadInts(dst gpu.Buffer, src []int32) {
 }
 
 // Download copies floats out.
-func (b *Backend) Download(dst []float64, src gpu.Buffer) error {
-	copy(dst, floats(src))
+func (b *Device[T]) Download(dst []float64, src gpu.Buffer) error {
+	if len(dst) != src.Len() {
+		panic(fmt.Sprintf("gpu/ref: download of %d elements to %d", src.Len(), len(dst)))
+	}
+	for i, v := range floats[T](src) {
+		dst[i] = float64(v)
+	}
 	b.stats.Downloads++
-	b.stats.DownloadBytes += int64(8 * len(dst))
+	b.stats.DownloadBytes += int64(size[T]() * len(dst))
 	return nil
 }
 
 // Sync has nothing to wait for.
-func (b *Backend) Sync() error { b.stats.Syncs++; return nil }
+func (b *Device[T]) Sync() error { b.stats.Syncs++; return nil }
 
 // Stats returns the counts so far.
-func (b *Backend) Stats() gpu.Stats { return b.stats }
+func (b *Device[T]) Stats() gpu.Stats { return b.stats }
 
 // Close forgets all memory.
-func (b *Backend) Close() error {
+func (b *Device[T]) Close() error {
 	b.live = map[uintptr][]uint64{}
 	return nil
 }
@@ -101,22 +123,22 @@ func (b *Backend) Close() error {
 // at turns a device address into a pointer. The memory is kept reachable by Backend.live.
 func at(addr uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&addr)) }
 
-func floats(b gpu.Buffer) []float64 {
+func floats[T ref.Real](b gpu.Buffer) []T {
 	if b.Len() == 0 {
-		return []float64{}
+		return []T{}
 	}
-	if b.ElemBytes() != 8 {
+	if b.ElemBytes() != size[T]() {
 		panic("gpu/ref: integers where floats belong")
 	}
-	return unsafe.Slice((*float64)(at(b.Addr())), b.Len())
+	return unsafe.Slice((*T)(at(b.Addr())), b.Len())
 }
 
 // optional is floats with nil for an absent buffer.
-func optional(b gpu.Buffer) []float64 {
+func optional[T ref.Real](b gpu.Buffer) []T {
 	if b.IsNil() {
 		return nil
 	}
-	return floats(b)
+	return floats[T](b)
 }
 
 func ints(b gpu.Buffer) []int32 {
@@ -132,21 +154,21 @@ func ints(b gpu.Buffer) []int32 {
 	return unsafe.Slice((*int32)(at(b.Addr())), b.Len())
 }
 
-func mat(m gpu.Mat) ref.M[float64] {
+func mat[T ref.Real](m gpu.Mat) ref.M[T] {
 	if m.IsNil() {
-		return ref.M[float64]{}
+		return ref.M[T]{}
 	}
-	return ref.M[float64]{D: floats(m.Buf), Rows: m.Rows, Cols: m.Cols, LD: m.LD}
+	return ref.M[T]{D: floats[T](m.Buf), Rows: m.Rows, Cols: m.Cols, LD: m.LD}
 }
 
-func csr(c gpu.CSR) ref.CSR[float64] {
-	return ref.CSR[float64]{Rows: c.Rows, RowPtr: ints(c.RowPtr), Col: ints(c.Col), Weight: optional(c.Weight), Code: ints(c.Code)}
+func csr[T ref.Real](c gpu.CSR) ref.CSR[T] {
+	return ref.CSR[T]{Rows: c.Rows, RowPtr: ints(c.RowPtr), Col: ints(c.Col), Weight: optional[T](c.Weight), Code: ints(c.Code)}
 }
 
 // scalar returns c times the device scalar, if there is one.
-func scalar(c float64, s gpu.Buffer) float64 {
+func scalar[T ref.Real](c float64, s gpu.Buffer) T {
 	if s.IsNil() {
-		return c
+		return T(c)
 	}
-	return c * floats(s)[0]
+	return T(c) * floats[T](s)[0]
 }
