@@ -263,3 +263,9 @@ func ReadPool(path, smilesColumn string, limit int) (*Pool, error) {
 	}
 	return p, nil
 }
+
+// Row is a molecule of a file.
+type Row struct {
+	Line   int
+	SMILES string
+}

@@ -156,11 +156,8 @@ func (s *System) perturbed(base gpu.Buffer, c float64, w gpu.Buffer) ([]float64,
 }
 
 func (s *System) norm(x gpu.Buffer) (float64, error) {
-	out := s.scratch.Slice(0, 1)
-	s.B.Dot(out, 1, x, x, false)
-	var v [1]float64
-	err := s.B.Download(v[:], out)
-	return math.Sqrt(v[0]), err
+	square, err := s.inner(x, x)
+	return math.Sqrt(square), err
 }
 
 // darts is what the reference implementation does, literally (ruz048/TapWeight, betty's darts): a finite-difference pair

@@ -3,9 +3,11 @@ package level
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 
 	"tapweight/gpu"
 	"tapweight/model/batch"
+	"tapweight/model/tape"
 )
 
 // counters are a network's place in its schedules.
@@ -162,4 +164,105 @@ func (r Scalars) NonFinite(names []string) error {
 		}
 	}
 	return nil
+}
+
+// ProveGradients compares the gradient of every objective and of the finetuning loss with fourth-order central differences
+// along a random direction over all parameters, on the given batches. Nothing is updated.
+func (s *System) ProveGradients(pre, fin []*batch.Micro, seed uint64) ([]Proof, error) {
+	rng := rand.New(rand.NewPCG(seed, 0x67726164))
+	s.parts, s.finParts = pre, fin
+	s.pass = tape.Pass{States: s.Theta.Running, Train: true, Dropout: gpu.Key{Seed: s.Opts.Seed, Stream: streamPretrain}}
+	if err := s.dPre.Upload(&pre[0].Host); err != nil {
+		return nil, err
+	}
+	direction := func(n *Network) (gpu.Buffer, error) {
+		v := make([]float64, n.Params.Len())
+		for _, e := range n.Params.Entries() {
+			for i := range e.Rows {
+				for j := range e.Cols {
+					v[e.Offset+i*e.LD+j] = rng.NormFloat64()
+				}
+			}
+		}
+		buf, err := n.alloc(len(v))
+		if err == nil {
+			s.B.Upload(buf, v)
+		}
+		return buf, err
+	}
+	const d = 1e-5
+	offsets := []float64{d, -d, 2 * d, -2 * d}
+	difference := func(f []float64) float64 { return (8*(f[0]-f[1]) - (f[2] - f[3])) / (12 * d) }
+	var out []Proof
+
+	w, err := direction(s.Theta)
+	if err != nil {
+		return nil, err
+	}
+	k := len(s.Pre.Names())
+	values := make([][]float64, k)
+	for _, c := range offsets {
+		losses, err := s.perturbed(s.Theta.Value, c, w)
+		if err != nil {
+			return nil, err
+		}
+		for i, l := range losses {
+			values[i] = append(values[i], l)
+		}
+	}
+	computed := make([]float64, k)
+	for g, group := range s.Pre.Groups() {
+		for i, obj := range group {
+			for _, part := range pre {
+				if err := s.dPre.Upload(&part.Host); err != nil {
+					return nil, err
+				}
+				s.B.Fill(s.Theta.Grad, 0)
+				s.B.Fill(s.loss, 0)
+				s.work.Start(s.Theta.Params.Bind(s.Theta.Value), true)
+				losses := s.Pre.Forward(s.work, g, part, s.dPre, s.pass, s.loss)
+				s.work.Backward(s.Theta.Params.Bind(s.Theta.Grad), false, tape.Seed{Loss: losses[i]})
+				slope, err := s.inner(s.Theta.Grad, w)
+				if err != nil {
+					return nil, err
+				}
+				computed[obj] += slope
+			}
+		}
+	}
+	for i, name := range s.Pre.Names() {
+		out = append(out, Proof{name, computed[i], difference(values[i])})
+	}
+
+	u, err := direction(s.Omega)
+	if err != nil {
+		return nil, err
+	}
+	pass := tape.Pass{States: s.Omega.Running, Train: true, Dropout: gpu.Key{Seed: s.Opts.Seed, Stream: streamFinetune}}
+	at := s.arena.Alloc(s.Omega.Value.Len())
+	defer s.arena.Free(at)
+	var f []float64
+	for _, c := range append(offsets, 0) { // the gradient at 0 comes last and stays
+		s.B.Perturb(at, s.Omega.Value, c, gpu.Buffer{}, u)
+		s.B.Fill(s.ftLoss, 0)
+		if err := s.finetuneGradient(at, s.Omega.Grad, s.ftLoss, pass); err != nil {
+			return nil, err
+		}
+		l, err := s.FinetuneLoss()
+		if err != nil {
+			return nil, err
+		}
+		f = append(f, l)
+	}
+	slope, err := s.inner(s.Omega.Grad, u)
+	return append(out, Proof{"task", slope, difference(f)}), err
+}
+
+// inner returns <x,y> on the host.
+func (s *System) inner(x, y gpu.Buffer) (float64, error) {
+	out := s.scratch.Slice(0, 1)
+	s.B.Dot(out, 1, x, y, false)
+	var v [1]float64
+	err := s.B.Download(v[:], out)
+	return v[0], err
 }

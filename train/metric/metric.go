@@ -128,3 +128,6 @@ func Paired(a, b []float64) Spread {
 	}
 	return Summarise(d)
 }
+
+// Probability is the logistic function of a logit.
+func Probability(logit float64) float64 { return 1 / (1 + math.Exp(-logit)) }

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"tapweight/train/engine"
+)
+
+func checkCommand() *cli.Command {
+	flags := append([]cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON with max_relative_error"}}, configFlags()...)
+	action := func(check func(*cli.Context, engine.Config) (engine.CheckResult, error)) cli.ActionFunc {
+		return func(c *cli.Context) error {
+			cfg, err := configFrom(c)
+			if err != nil {
+				return err
+			}
+			res, err := check(c, cfg)
+			if err != nil {
+				return err
+			}
+			if c.Bool("json") {
+				if err := json.NewEncoder(os.Stdout).Encode(res); err != nil {
+					return err
+				}
+			} else {
+				fmt.Printf("%-18s %22s %22s\n", "", "computed", "central differences")
+				for _, r := range res.Rows {
+					fmt.Printf("%-18s %22.12e %22.12e\n", r.Objective, r.Computed, r.Measured)
+				}
+				fmt.Printf("largest relative error %.1e (limit %.0e)\n", res.MaxRelativeError, res.Limit)
+			}
+			if !(res.MaxRelativeError <= res.Limit) {
+				return fmt.Errorf("%s: relative error %g is over the limit %g", res.Check, res.MaxRelativeError, res.Limit)
+			}
+			return nil
+		}
+	}
+	return &cli.Command{
+		Name:  "check",
+		Usage: "prove the arithmetic in float64 on your own configuration at reduced size",
+		Subcommands: []*cli.Command{
+			{
+				Name: "hypergradient", Usage: "the hypergradient against differences of the whole iteration", Flags: flags,
+				Description: `Perturbs each logit, redoes the pretraining and the finetuning step with the same batches and masks, and differences the validation
+loss. Only the exact modes (exact, dot, jvp) with --jacobian optimizer can pass.
+
+Example: tapweight check hypergradient --optimizer adamw --network gat`,
+				Action: action(func(c *cli.Context, cfg engine.Config) (engine.CheckResult, error) {
+					return engine.CheckHypergradient(c.Context, cfg, console(true))
+				}),
+			},
+			{
+				Name: "gradients", Usage: "every objective's gradient against differences of its loss", Flags: flags,
+				Description: "Example: tapweight check gradients --objectives context,infomax",
+				Action: action(func(c *cli.Context, cfg engine.Config) (engine.CheckResult, error) {
+					return engine.CheckGradients(c.Context, cfg, console(true))
+				}),
+			},
+		},
+	}
+}
+
+func benchCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "bench",
+		Usage: "measure this machine",
+		Subcommands: []*cli.Command{{
+			Name: "iteration", Usage: "time whole iterations of the three levels",
+			Description: `Runs iterations on one batch, alternating with plain weighted steps, and prints medians.
+
+Example: tapweight bench iteration --preset paper --json`,
+			Flags: append([]cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}, &cli.IntFlag{Name: "rounds", Value: 7, Usage: "timed iterations"}}, configFlags()...),
+			Action: func(c *cli.Context) error {
+				cfg, err := configFrom(c)
+				if err != nil {
+					return err
+				}
+				if c.Int("rounds") < 1 {
+					return fmt.Errorf("rounds %d: at least one is needed", c.Int("rounds"))
+				}
+				t, err := engine.BenchIteration(c.Context, cfg, c.Int("rounds"), console(true))
+				if err != nil {
+					return err
+				}
+				if c.Bool("json") {
+					return json.NewEncoder(os.Stdout).Encode(t)
+				}
+				fmt.Printf("%s, %s, %d threads, preset %s, hypergradient %s, %d rounds\n", t.Device, t.ISA, t.Threads, t.Preset, t.Hypergrad, t.Rounds)
+				for _, name := range []string{"pretrain", "finetune", "validation", "hypergradient", "total", "plain"} {
+					fmt.Printf("  %-14s %10.1f ms  ± %.1f\n", name, t.MS[name], t.Spread[name]/2)
+				}
+				fmt.Printf("  total / plain  %10.3f\n  activations %.0f MiB, process %.0f MiB\n", t.MS["total"]/t.MS["plain"], float64(t.ArenaBytes)/(1<<20), float64(t.PeakBytes)/(1<<20))
+				return nil
+			},
+		}},
+	}
+}

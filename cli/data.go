@@ -1,0 +1,130 @@
+package main
+
+import (
+	"encoding/csv"
+	"fmt"
+	"io"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"tapweight/model/checkpoint"
+	"tapweight/model/objective"
+	"tapweight/train/data"
+	"tapweight/train/engine"
+)
+
+func dataCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "data",
+		Usage: "list, inspect, split and prepare datasets",
+		Subcommands: []*cli.Command{
+			{
+				Name: "list", Usage: "list the known datasets and objectives", Description: "Example: tapweight data list",
+				Action: func(*cli.Context) error {
+					fmt.Println("datasets")
+					for _, p := range data.Presets() {
+						fmt.Printf("  %-10s %-15s %-8s %s\n", p.Name, p.Kind, p.Metric, p.About)
+					}
+					fmt.Println("\nobjectives")
+					for _, n := range objective.Names() {
+						fmt.Printf("  %-16s %s\n", n, objective.About(n))
+					}
+					return nil
+				},
+			},
+			{
+				Name: "inspect", Usage: "describe a dataset: molecules, sizes, labels, refused rows", Flags: configFlags(),
+				Description: "Example: tapweight data inspect --dataset tox21 --data data/molecules",
+				Action: func(c *cli.Context) error {
+					cfg, task, err := openTask(c)
+					if err != nil {
+						return err
+					}
+					largest := 0
+					for i := range task.Set.Len() {
+						largest = max(largest, task.Set.Graph(i).Atoms)
+					}
+					fmt.Printf("%s: %d molecules, %d atoms (%.1f each, at most %d), %s, metric %s\n", task.Name, task.Set.Len(), task.Set.Atoms(),
+						float64(task.Set.Atoms())/float64(task.Set.Len()), largest, task.Kind, task.Metric)
+					fmt.Printf("%s split %s: %d train, %d valid, %d test\n", cfg.Split, task.Split.Hash, len(task.Split.Train), len(task.Split.Valid), len(task.Split.Test))
+					for j, name := range task.Tasks {
+						n, sum := 0, 0.0
+						for _, row := range task.Labels {
+							if row[j] == row[j] { // not missing
+								n++
+								sum += row[j]
+							}
+						}
+						fmt.Printf("  %-40s %6d labels, mean %.4f\n", name, n, sum/float64(max(n, 1)))
+					}
+					return nil
+				},
+			},
+			{
+				Name: "split", Usage: "write a dataset's split as CSV: line, SMILES, part", Description: "The --out file holds the split.\nExample: tapweight data split --dataset demo --out split.csv",
+				Flags: configFlags(),
+				Action: func(c *cli.Context) error {
+					cfg, task, err := openTask(c)
+					if err != nil {
+						return err
+					}
+					if cfg.Out == "" {
+						return fmt.Errorf("give the file to write with --out FILE")
+					}
+					part := make([]string, task.Set.Len())
+					for name, index := range map[string][]int{"train": task.Split.Train, "valid": task.Split.Valid, "test": task.Split.Test} {
+						for _, i := range index {
+							part[i] = name
+						}
+					}
+					return checkpoint.AtomicWrite(cfg.Out, func(w io.Writer) error {
+						out := csv.NewWriter(w)
+						records := [][]string{{"line", "smiles", "part"}}
+						for i, p := range part {
+							records = append(records, []string{strconv.Itoa(task.Set.Line(i)), task.Set.SMILES(i), p})
+						}
+						return out.WriteAll(records)
+					})
+				},
+			},
+			{
+				Name: "prepare", Usage: "featurise a dataset and its pool, and compute what the objectives need, ahead of a run", Flags: configFlags(),
+				Description: "Example: tapweight data prepare --dataset demo --objectives cluster-1000,motif",
+				Action: func(c *cli.Context) error {
+					cfg, task, err := openTask(c)
+					if err != nil {
+						return err
+					}
+					pool, err := cfg.OpenPool(c.Context, task, console(cfg.Quiet))
+					if err != nil {
+						return err
+					}
+					if err := cfg.PrepareObjectives(pool); err != nil {
+						return err
+					}
+					names := append([]string(nil), cfg.Objectives...)
+					sort.Strings(names)
+					dir, _ := cfg.CacheDir()
+					fmt.Printf("%d task and %d pool molecules and %s are in %s\n", task.Set.Len(), pool.Set.Len(), strings.Join(names, ", "), dir)
+					return nil
+				},
+			},
+		},
+	}
+}
+
+// openTask opens the task that the flags describe.
+func openTask(c *cli.Context) (engine.Config, *engine.Task, error) {
+	cfg, err := configFrom(c)
+	if err != nil {
+		return cfg, nil, err
+	}
+	if err := cfg.Resolve(); err != nil {
+		return cfg, nil, err
+	}
+	task, err := cfg.OpenTask(c.Context, console(cfg.Quiet))
+	return cfg, task, err
+}
