@@ -56,19 +56,17 @@ func FromFlat(prefix string, table *param.Table, flat []float64, elem int) []Ten
 }
 
 // ToFlat fills a flat vector of the table's layout from the tensors of the same names with the prefix. With keep it reads
-// only the entries that keep selects and flat holds its own values in the others. Without keep the file's tensors under the
-// prefix must be those of the table and no more. A file that does not fit gives one line that names what is missing,
-// unexpected or of another shape, and leaves flat as it was.
+// only the entries that keep selects; flat holds its own values in the others. A file that does not fit gives one line that
+// names what is missing or of another shape, and leaves flat as it was. Other tensors of the file are not looked at: see
+// [File.Only].
 func (f *File) ToFlat(prefix string, table *param.Table, flat []float64, keep func(*param.Entry) bool) error {
-	var missing, shapes, unexpected []string
-	known := map[string]bool{}
+	var missing, shapes []string
 	values := map[*param.Entry][]float64{}
 	for _, e := range table.Entries() {
 		if keep != nil && !keep(e) {
 			continue
 		}
 		name := prefix + e.Name
-		known[name] = true
 		t, ok := f.Tensors[name]
 		switch {
 		case !ok:
@@ -84,30 +82,40 @@ func (f *File) ToFlat(prefix string, table *param.Table, flat []float64, keep fu
 		}
 		values[e] = v
 	}
-	if keep == nil {
-		for name := range f.Tensors {
-			if strings.HasPrefix(name, prefix) && !known[name] {
-				unexpected = append(unexpected, name)
-			}
-		}
-		slices.Sort(unexpected)
-	}
 	var faults []string
-	for _, c := range []struct {
-		label string
-		names []string
-	}{{"missing ", missing}, {"unexpected ", unexpected}, {"", shapes}} {
-		if len(c.names) > 0 {
-			faults = append(faults, c.label+some(c.names))
-		}
+	if len(missing) > 0 {
+		faults = append(faults, "missing "+some(missing))
+	}
+	if len(shapes) > 0 {
+		faults = append(faults, some(shapes))
 	}
 	if len(faults) > 0 {
-		return fmt.Errorf("%s: a checkpoint of another architecture: %s", f.Path, strings.Join(faults, "; "))
+		return f.otherArchitecture(strings.Join(faults, "; "))
 	}
 	for e, v := range values {
 		e.Pad(flat, v)
 	}
 	return nil
+}
+
+// Only checks that every tensor of the file belongs to one of the tables. With ToFlat, which finds what is missing, it tells
+// a checkpoint of a deeper network from one of this network.
+func (f *File) Only(tables ...*param.Table) error {
+	var unexpected []string
+	for name := range f.Tensors {
+		if !slices.ContainsFunc(tables, func(t *param.Table) bool { return t.Entry(name) != nil }) {
+			unexpected = append(unexpected, name)
+		}
+	}
+	if len(unexpected) == 0 {
+		return nil
+	}
+	slices.Sort(unexpected)
+	return f.otherArchitecture("unexpected " + some(unexpected))
+}
+
+func (f *File) otherArchitecture(why string) error {
+	return fmt.Errorf("%s: a checkpoint of another architecture: %s", f.Path, why)
 }
 
 // some joins the first names of a list and counts the others.

@@ -249,7 +249,6 @@ func TestOtherArchitecture(t *testing.T) {
 	wide.Matrix("layers.0.weight", 3, 6, param.Xavier)
 	for want, tab := range map[string]*param.Table{
 		"missing layers.2.weight, layers.2.bias":                table(3),
-		"unexpected layers.1.bias, layers.1.weight":             table(1),
 		"layers.0.weight is [3 5], not [3 6]":                   wide,
 		"missing layers.2.weight, layers.2.bias, layers.3.weig": table(6),
 		"and 4 more": table(6),
@@ -262,6 +261,15 @@ func TestOtherArchitecture(t *testing.T) {
 		if slices.ContainsFunc(flat, func(v float64) bool { return v != 0 }) {
 			t.Errorf("%q: the vector was changed", want)
 		}
+	}
+	if err := f.Only(table(1)); err == nil || !strings.HasSuffix(err.Error(), "another architecture: unexpected layers.1.bias, layers.1.weight") {
+		t.Errorf("%v", err)
+	}
+	if err := f.Only(table(1), two); err != nil {
+		t.Error(err)
+	}
+	if err := f.ToFlat("", table(1), make([]float64, table(1).Len()), nil); err != nil {
+		t.Errorf("one of two tables in a file: %v", err)
 	}
 	if err := (&File{Tensors: map[string]Tensor{"layers.0.weight": {DType: "U8", Shape: []int{3, 6}}}}).ToFlat("", wide, make([]float64, wide.Len()), nil); err == nil {
 		t.Error("bytes taken for floats")
