@@ -13,9 +13,10 @@ type Features struct {
 	maskBond   uint8   // value of the first bond field of a masked bond
 }
 
-// The feature sets. Hu et al. 2020: atomic number (0 a dummy atom, 119 the mask) and chirality; bond type (four types, 4 self
-// loop, 5 mask) and direction. OGB (Hu et al. 2020, arXiv 2005.00687): nine atom and three bond fields, with a mask value
-// added to the first atom field and self loop and mask to the first bond field.
+// The feature sets. "hu" (Hu et al. 2020, arXiv 1905.12265): atomic number less 1 (118 a dummy atom, 119 the mask) and
+// chirality; bond type (single, double, triple, aromatic, 4 self loop, 5 mask) and direction. "ogb" (Hu et al. 2020, arXiv
+// 2005.00687): nine atom and three bond fields, with a mask value added to the first atom field and self loop and mask to
+// the first bond field.
 var featureSets = []Features{
 	{Name: "hu", AtomFields: []int{120, 4}, BondFields: []int{6, 3}, maskAtom: []uint8{119, 0}, selfLoop: 4, maskBond: 5},
 	{Name: "ogb", AtomFields: []int{120, 5, 12, 12, 10, 6, 6, 2, 2}, BondFields: []int{7, 6, 2},
@@ -45,10 +46,10 @@ func sum(v []int) int {
 	return n
 }
 
-// AtomVocab returns the rows of the concatenated atom table, BondVocab those of a bond table.
+// AtomVocab returns the rows of the concatenated atom table.
 func (f Features) AtomVocab() int { return sum(f.AtomFields) }
 
-// BondVocab returns the rows of a concatenated bond table.
+// BondVocab returns the rows of the concatenated bond table.
 func (f Features) BondVocab() int { return sum(f.BondFields) }
 
 // BondCodes returns the number of bond codes: one for each combination of field values.
@@ -60,27 +61,24 @@ func (f Features) BondCodes() int {
 	return n
 }
 
-func rows(dst []int32, fields []int, value func(i int) int) {
+// AtomRows turns an atom's field values into rows of the concatenated table.
+func (f Features) AtomRows(dst []int32, atom []uint8) {
 	offset := 0
-	for i, n := range fields {
-		dst[i] = int32(offset + value(i))
+	for i, n := range f.AtomFields {
+		dst[i] = int32(offset + int(atom[i]))
 		offset += n
 	}
 }
 
-// AtomRows turns an atom's field values into rows of the concatenated table.
-func (f Features) AtomRows(dst []int32, atom []uint8) {
-	rows(dst, f.AtomFields, func(i int) int { return int(atom[i]) })
-}
-
 // BondRows turns a bond code into rows of the concatenated table.
 func (f Features) BondRows(dst []int32, code int) {
-	digits := make([]int, len(f.BondFields))
-	for i := len(digits) - 1; i >= 0; i-- {
-		digits[i] = code % f.BondFields[i]
-		code /= f.BondFields[i]
+	offset := f.BondVocab()
+	for i := len(f.BondFields) - 1; i >= 0; i-- {
+		n := f.BondFields[i]
+		offset -= n
+		dst[i] = int32(offset + code%n)
+		code /= n
 	}
-	rows(dst, f.BondFields, func(i int) int { return digits[i] })
 }
 
 // BondCode packs a bond's field values into its code.

@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"os"
 	"path/filepath"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -135,7 +135,21 @@ func writeCache(path, key string, meta any, sections []named) (err error) {
 	if err = os.Chmod(f.Name(), 0o644); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), path)
+	if err = os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	removeAbandoned(path)
+	return nil
+}
+
+// removeAbandoned deletes what writers of the same file that were killed have left. A writer that lives takes seconds.
+func removeAbandoned(path string) {
+	old, _ := filepath.Glob(path + ".tmp-*") // fails on a malformed pattern only, and then there is nothing to tidy
+	for _, p := range old {
+		if info, err := os.Stat(p); err == nil && time.Since(info.ModTime()) > time.Hour {
+			os.Remove(p)
+		}
+	}
 }
 
 // mapping is a cache file in memory.
@@ -179,7 +193,7 @@ func (m *mapping) check(key string) error {
 	n := int64(binary.LittleEndian.Uint32(d[len(cacheMagic):]))
 	sum := binary.LittleEndian.Uint32(d[len(cacheMagic)+4:])
 	body := d[prefixBytes:]
-	if n > int64(len(body)) || crc32.Checksum(body, castagnoli) != sum {
+	if n > int64(len(body)) || (int64(prefixBytes)+n)%alignment != 0 || crc32.Checksum(body, castagnoli) != sum {
 		return errDamaged
 	}
 	if err := json.Unmarshal(body[:n], &m.header); err != nil || m.header.Key != key {
@@ -187,7 +201,7 @@ func (m *mapping) check(key string) error {
 	}
 	body = body[n:]
 	for _, s := range m.header.Sections {
-		if s.Start < 0 || s.Bytes < 0 || s.Start+s.Bytes > int64(len(body)) {
+		if s.Start < 0 || s.Bytes < 0 || s.Start%alignment != 0 || s.Start > int64(len(body)) || s.Bytes > int64(len(body))-s.Start {
 			return errDamaged
 		}
 		m.sections[s.Name] = body[s.Start : s.Start+s.Bytes]
@@ -204,13 +218,24 @@ func (m *mapping) close() error {
 	return err
 }
 
-// cached returns the mapping of a cache file, building it when it is absent or damaged.
-func cached(path, key string, build func() (meta any, sections []named, err error)) (*mapping, error) {
-	m, err := openCache(path, key)
+// cached returns the mapping of a cache file that valid accepts, building the file when it is absent or damaged.
+func cached(path, key string, valid func(*mapping) error, build func() (meta any, sections []named, err error)) (*mapping, error) {
+	open := func() (*mapping, error) {
+		m, err := openCache(path, key)
+		if err != nil {
+			return nil, err
+		}
+		if err := valid(m); err != nil {
+			m.close()
+			return nil, err
+		}
+		return m, nil
+	}
+	m, err := open()
 	if err == nil {
 		return m, nil
 	}
-	if !errors.Is(err, errDamaged) && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, io.EOF) {
+	if !errors.Is(err, errDamaged) && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
 	meta, sections, err := build()
@@ -220,5 +245,5 @@ func cached(path, key string, build func() (meta any, sections []named, err erro
 	if err := writeCache(path, key, meta, sections); err != nil {
 		return nil, err
 	}
-	return openCache(path, key)
+	return open()
 }

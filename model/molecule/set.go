@@ -5,13 +5,15 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
+	"errors"
+	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
 // formatVersion is part of every cache key: raise it when features or layouts change.
-const formatVersion = "1"
+const formatVersion = "2"
 
 // Record is one molecule of an input.
 type Record struct {
@@ -30,7 +32,7 @@ type Invalid struct {
 type Graph struct {
 	Atoms  int
 	Atom   []uint8  // (Atoms, fields) field values
-	RowPtr []uint32 // (Atoms+1) into Nbr and Bond, relative to RowPtr[0]
+	RowPtr []uint32 // (Atoms+1) rows of Nbr and Bond, counted from RowPtr[0]
 	Nbr    []uint16 // neighbours within the molecule
 	Bond   []uint8  // bond codes
 }
@@ -59,9 +61,18 @@ type setMeta struct {
 // Open returns the featurised set of an input from the cache in dir, building it in parallel when it is absent or damaged.
 // contentKey identifies the input's content; load is called only to build. Refused molecules are returned either way.
 func Open(ctx context.Context, dir, contentKey string, f Features, load func() ([]Record, error), progress func(done, total int)) (*Set, []Invalid, error) {
-	h := sha256.Sum256([]byte(formatVersion + "\n" + f.Name + "\n" + contentKey))
-	key := hex.EncodeToString(h[:12])
-	m, err := cached(filepath.Join(dir, key+".mol"), key, func() (any, []named, error) {
+	h := sha256.Sum256([]byte(formatVersion + "\n" + RDKitVersion() + "\n" + f.Name + "\n" + contentKey))
+	s := &Set{dir: dir, key: hex.EncodeToString(h[:12]), features: f}
+	var invalid []Invalid
+	var err error
+	s.m, err = cached(filepath.Join(dir, s.key+".mol"), s.key, func(m *mapping) error {
+		var meta setMeta
+		if json.Unmarshal(m.header.Meta, &meta) != nil {
+			return errDamaged
+		}
+		invalid = meta.Invalid
+		return s.view(m)
+	}, func() (any, []named, error) {
 		records, err := load()
 		if err != nil {
 			return nil, nil, err
@@ -71,33 +82,41 @@ func Open(ctx context.Context, dir, contentKey string, f Features, load func() (
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &Set{dir: dir, key: key, features: f, m: m}
-	var meta setMeta
-	if err := s.view(); err != nil {
-		return nil, nil, err
-	}
-	if err := json.Unmarshal(m.header.Meta, &meta); err != nil {
-		return nil, nil, fmt.Errorf("cache %s: %w", key, err)
-	}
-	return s, meta.Invalid, nil
+	return s, invalid, nil
 }
 
-func (s *Set) view() error {
-	var errs [8]error
-	s.atomPtr, errs[0] = viewAs[uint64](s.m.sections["atomPtr"])
-	s.rowPtr, errs[1] = viewAs[uint32](s.m.sections["rowPtr"])
-	s.atom, errs[2] = viewAs[uint8](s.m.sections["atom"])
-	s.nbr, errs[3] = viewAs[uint16](s.m.sections["nbr"])
-	s.bond, errs[4] = viewAs[uint8](s.m.sections["bond"])
-	s.line, errs[5] = viewAs[int32](s.m.sections["line"])
-	s.text, errs[6] = viewAs[uint8](s.m.sections["text"])
-	s.smilesPtr, errs[7] = viewAs[uint64](s.m.sections["smilesPtr"])
-	for _, err := range errs {
-		if err != nil {
-			return fmt.Errorf("cache %s: %w", s.key, err)
+// view points the set's arrays at the sections of m. It returns errDamaged unless every molecule can be read.
+func (s *Set) view(m *mapping) error {
+	var errs [6]error
+	s.atomPtr, errs[0] = viewAs[uint64](m.sections["atomPtr"])
+	s.rowPtr, errs[1] = viewAs[uint32](m.sections["rowPtr"])
+	s.nbr, errs[2] = viewAs[uint16](m.sections["nbr"])
+	s.line, errs[3] = viewAs[int32](m.sections["line"])
+	s.smilesPtr, errs[4] = viewAs[uint64](m.sections["smilesPtr"])
+	s.atom, s.bond, s.text = m.sections["atom"], m.sections["bond"], m.sections["text"]
+	fields := len(s.features.AtomFields)
+	switch {
+	case errors.Join(errs[:]...) != nil,
+		!ascending(s.atomPtr, len(s.line), len(s.rowPtr)-1),
+		!ascending(s.rowPtr, len(s.atom)/fields, len(s.nbr)),
+		!ascending(s.smilesPtr, len(s.line), len(s.text)),
+		len(s.atom)%fields != 0, len(s.bond) != len(s.nbr):
+		return errDamaged
+	}
+	for i := range s.line {
+		g := s.Graph(i)
+		for _, v := range g.Nbr {
+			if int(v) >= g.Atoms {
+				return errDamaged
+			}
 		}
 	}
 	return nil
+}
+
+// ascending reports whether ptr delimits n ranges of an array of the given length.
+func ascending[T uint32 | uint64](ptr []T, n, length int) bool {
+	return len(ptr) == n+1 && ptr[0] == 0 && ptr[n] == T(length) && slices.IsSorted(ptr)
 }
 
 func build(ctx context.Context, records []Record, f Features, progress func(done, total int)) (any, []named, error) {
@@ -117,6 +136,9 @@ func build(ctx context.Context, records []Record, f Features, progress func(done
 	meta := setMeta{Invalid: []Invalid{}}
 	for c, p := range parts {
 		s.atom, s.nbr, s.bond = append(s.atom, p.atom...), append(s.nbr, p.nbr...), append(s.bond, p.bond...)
+		if len(s.nbr) > math.MaxUint32 {
+			return nil, nil, errors.New("molecule: an input of more than 2^32 bonds; split it into several")
+		}
 		for _, d := range p.degree {
 			s.rowPtr = append(s.rowPtr, s.rowPtr[len(s.rowPtr)-1]+uint32(d))
 		}

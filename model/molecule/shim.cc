@@ -3,6 +3,7 @@
 #include <GraphMol/ChemTransforms/ChemTransforms.h>
 #include <GraphMol/Fingerprints/MorganFingerprints.h>
 #include <GraphMol/GraphMol.h>
+#include <GraphMol/MolOps.h>
 #include <GraphMol/SmilesParse/SmilesParse.h>
 #include <GraphMol/SmilesParse/SmilesWrite.h>
 #include <GraphMol/Substruct/SubstructMatch.h>
@@ -33,7 +34,19 @@ struct CaptureBuffer : std::streambuf {
   }
 };
 
-// start silences RDKit and parses one molecule through every feature: the first parse of a process is not thread-safe.
+std::string scaffold(const ROMol &m) {
+  std::unique_ptr<ROMol> s(MurckoDecompose(m));
+  s->clearComputedProps();
+  s->updatePropertyCache();
+  MolOps::symmetrizeSSSR(*s);
+  return MolToSmiles(*s);
+}
+
+std::unique_ptr<ExplicitBitVect> morgan(const ROMol &m) {
+  return std::unique_ptr<ExplicitBitVect>(MorganFingerprints::getFingerprintAsBitVect(m, 2, 2048));
+}
+
+// start silences RDKit and runs one molecule through every feature: the first parse of a process is not thread-safe.
 void start() {
   static std::once_flag once;
   std::call_once(once, [] {
@@ -45,9 +58,12 @@ void start() {
     boost::logging::disable_logs("rdApp.info");
     boost::logging::disable_logs("rdApp.debug");
     std::unique_ptr<RWMol> m(SmilesToMol("C[C@H](N)c1ccccc1/C=C/Cl"));
-    std::unique_ptr<ROMol> s(MurckoDecompose(*m));
-    MolToSmiles(*s);
-    std::unique_ptr<ExplicitBitVect> f(MorganFingerprints::getFingerprintAsBitVect(*m, 2, 2048));
+    std::unique_ptr<RWMol> q(SmartsToMol("[C!$(C-[OH])]=C"));
+    MatchVectType match;
+    SubstructMatch(*m, *q, match);
+    MolToSmiles(*m);
+    scaffold(*m);
+    morgan(*m);
   });
 }
 
@@ -58,35 +74,44 @@ std::string logged() {
   return at == std::string::npos ? "not a valid SMILES" : s.substr(at);
 }
 
-// parse returns the molecule, or null and the reason.
-std::unique_ptr<RWMol> parse(const std::string &smiles, std::string *why) {
-  captured.clear();
+// guarded calls f, which may throw, and returns false and the reason if it did.
+template <class F>
+bool guarded(std::string *why, F f) {
   try {
-    if (smiles.find_first_of(" \t") != std::string::npos) {
-      *why = "text after the SMILES";
-      return nullptr;
-    }
-    std::unique_ptr<RWMol> m(SmilesToMol(smiles));
-    if (!m) {
-      *why = logged();
-      return nullptr;
-    }
-    if (m->getNumAtoms() == 0) {
-      *why = "no atoms";
-      return nullptr;
-    }
-    if (m->getNumAtoms() > 65535) {
-      *why = "more than 65535 atoms";
-      return nullptr;
-    }
-    return m;
+    f();
+    return true;
   } catch (const std::exception &e) {
     *why = e.what();
-    return nullptr;
   } catch (...) {
     *why = "RDKit failed";
+  }
+  return false;
+}
+
+// parse returns the molecule, or null and the reason.
+std::unique_ptr<RWMol> parse(const std::string &smiles, std::string *why) {
+  // RDKit takes what follows white space as a name or CXSMILES.
+  if (smiles.find_first_of(" \t\n\v\f\r") != std::string::npos) {
+    *why = "text after the SMILES";
     return nullptr;
   }
+  // Its scanner stops at a zero byte and would accept what stands before.
+  if (smiles.find('\0') != std::string::npos) {
+    *why = "zero byte in the SMILES";
+    return nullptr;
+  }
+  captured.clear();
+  std::unique_ptr<RWMol> m;
+  if (!guarded(why, [&] { m.reset(SmilesToMol(smiles)); })) return nullptr;
+  if (!m) {
+    *why = logged();
+    return nullptr;
+  }
+  if (m->getNumAtoms() == 0 || m->getNumAtoms() > 65535) {
+    *why = m->getNumAtoms() == 0 ? "no atoms" : "more than 65535 atoms";
+    return nullptr;
+  }
+  return m;
 }
 
 std::string text_at(const char *text, const int64_t *offset, int i) {
@@ -104,14 +129,13 @@ uint8_t among(const int (&choices)[N], int v) {
 }
 
 void atom_hu(const Atom *a, uint8_t *f) {
-  // 0 stands for a dummy atom; 118 elements; 119 is the mask.
-  f[0] = clip(a->getAtomicNum(), 118);
+  // 118 elements from 0 on as in pretrain-gnns chem/loader.py, 118 a dummy atom, 119 the mask.
+  f[0] = clip(a->getAtomicNum() - 1, 118);
   f[1] = clip(static_cast<int>(a->getChiralTag()), 3);
 }
 
 void atom_ogb(const Atom *a, uint8_t *f, const RingInfo *rings) {
-  int z = a->getAtomicNum();
-  f[0] = z >= 1 && z <= 118 ? z - 1 : 118;
+  f[0] = clip(a->getAtomicNum() - 1, 118);
   f[1] = clip(static_cast<int>(a->getChiralTag()), 4);
   f[2] = clip(a->getTotalDegree(), 11);
   int q = a->getFormalCharge();
@@ -130,11 +154,11 @@ void bond_features(const Bond *b, bool ogb, uint8_t *f) {
   if (ogb) {
     static const int stereo[] = {Bond::STEREONONE, Bond::STEREOZ, Bond::STEREOE, Bond::STEREOCIS, Bond::STEREOTRANS, Bond::STEREOANY};
     f[0] = type;
-    f[1] = among(stereo, b->getStereo()) % 6;
+    f[1] = clip(among(stereo, b->getStereo()), 5);
     f[2] = b->getIsConjugated();
     return;
   }
-  // Hu et al. know four bond types; anything else (dative, zero) counts as single. Directions: none, up, down.
+  // The encoding has four bond types; any other (dative, zero) counts as single. Directions: none, up, down.
   f[0] = type < 4 ? type : 0;
   f[1] = b->getBondDir() == Bond::ENDUPRIGHT ? 1 : b->getBondDir() == Bond::ENDDOWNRIGHT ? 2 : 0;
 }
@@ -164,35 +188,39 @@ tw_mol_batch *tw_featurize(const char *text, const int64_t *offset, int32_t n, i
   std::vector<uint16_t> degree, nbr;
   std::vector<char *> error(n, nullptr);
   for (int i = 0; i < n; i++) {
+    const size_t atoms_before = degree.size(), edges_before = nbr.size();
     std::string why;
     std::unique_ptr<RWMol> m = parse(text_at(text, offset, i), &why);
-    if (!m) {
+    ok[i] = m && guarded(&why, [&] {
+              const RingInfo *rings = m->getRingInfo();
+              for (const Atom *a : m->atoms()) {
+                size_t at = atom.size();
+                atom.resize(at + fields);
+                if (ogb)
+                  atom_ogb(a, &atom[at], rings);
+                else
+                  atom_hu(a, &atom[at]);
+                uint16_t d = 0;
+                auto range = m->getAtomBonds(a);
+                for (auto it = range.first; it != range.second; ++it, ++d) {
+                  const Bond *b = (*m)[*it];
+                  nbr.push_back(static_cast<uint16_t>(b->getOtherAtomIdx(a->getIdx())));
+                  size_t e = bond.size();
+                  bond.resize(e + bfields);
+                  bond_features(b, ogb, &bond[e]);
+                }
+                degree.push_back(d);
+              }
+            });
+    if (!ok[i]) {
       error[i] = copy_text(why);
-      continue;
+      degree.resize(atoms_before);
+      atom.resize(atoms_before * fields);
+      nbr.resize(edges_before);
+      bond.resize(edges_before * bfields);
     }
-    ok[i] = 1;
-    const RingInfo *rings = m->getRingInfo();
-    atoms[i] = m->getNumAtoms();
-    for (const Atom *a : m->atoms()) {
-      size_t at = atom.size();
-      atom.resize(at + fields);
-      if (ogb)
-        atom_ogb(a, &atom[at], rings);
-      else
-        atom_hu(a, &atom[at]);
-      uint16_t d = 0;
-      auto range = m->getAtomBonds(a);
-      for (auto it = range.first; it != range.second; ++it) {
-        const Bond *b = (*m)[*it];
-        nbr.push_back(static_cast<uint16_t>(b->getOtherAtomIdx(a->getIdx())));
-        size_t e = bond.size();
-        bond.resize(e + bfields);
-        bond_features(b, ogb, &bond[e]);
-        d++;
-      }
-      degree.push_back(d);
-      edges[i] += d;
-    }
+    atoms[i] = static_cast<uint32_t>(degree.size() - atoms_before);
+    edges[i] = static_cast<uint32_t>(nbr.size() - edges_before);
   }
   auto *out = static_cast<tw_mol_batch *>(malloc(sizeof(tw_mol_batch)));
   out->n = n;
@@ -226,20 +254,9 @@ char *tw_strings(const char *text, const int64_t *offset, int32_t n, int kind) {
   start();
   std::string all;
   for (int i = 0; i < n; i++) {
-    std::string why;
-    if (auto m = parse(text_at(text, offset, i), &why)) {
-      try {
-        if (kind == 1) {
-          all += MolToSmiles(*m);
-        } else {
-          std::unique_ptr<ROMol> s(MurckoDecompose(*m));
-          all += MolToSmiles(*s);
-        }
-      } catch (...) {
-        // A molecule without a scaffold has the empty one.
-      }
-    }
-    all += '\n';
+    std::string why, s;
+    if (auto m = parse(text_at(text, offset, i), &why)) guarded(&why, [&] { s = kind == 1 ? MolToSmiles(*m) : scaffold(*m); });
+    all += s + '\n';
   }
   return copy_text(all);
 }
@@ -251,9 +268,8 @@ void tw_morgan(const char *text, const int64_t *offset, int32_t n, uint64_t *out
     std::string why;
     auto m = parse(text_at(text, offset, i), &why);
     if (!m) continue;
-    std::unique_ptr<ExplicitBitVect> f(MorganFingerprints::getFingerprintAsBitVect(*m, 2, 2048));
     IntVect on;
-    f->getOnBits(on);
+    guarded(&why, [&] { morgan(*m)->getOnBits(on); });
     for (int b : on) out[32 * i + b / 64] |= 1ull << (b % 64);
   }
 }
@@ -264,11 +280,9 @@ int tw_motifs(const char *text, const int64_t *offset, int32_t n, const char *pa
   for (const char *p = patterns; *p;) {
     const char *end = strchr(p, '\n');
     std::string s = end ? std::string(p, end) : std::string(p);
+    std::string why;
     std::unique_ptr<RWMol> q;
-    try {
-      q.reset(SmartsToMol(s));
-    } catch (...) {
-    }
+    guarded(&why, [&] { q.reset(SmartsToMol(s)); });
     if (!q) return 1 + static_cast<int>(query.size());
     query.push_back(std::move(q));
     p = end ? end + 1 : p + strlen(p);
@@ -280,7 +294,9 @@ int tw_motifs(const char *text, const int64_t *offset, int32_t n, const char *pa
     if (!m) continue;
     for (size_t q = 0; q < query.size(); q++) {
       MatchVectType match;
-      if (SubstructMatch(*m, *query[q], match)) out[words * i + q / 64] |= 1ull << (q % 64);
+      guarded(&why, [&] {
+        if (SubstructMatch(*m, *query[q], match)) out[words * i + q / 64] |= 1ull << (q % 64);
+      });
     }
   }
   return 0;

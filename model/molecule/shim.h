@@ -21,12 +21,13 @@ typedef struct {
 } tw_mol_batch;
 
 // tw_featurize parses n SMILES (text[offset[i] .. offset[i+1])) and writes integer features: ogb = 0 for Hu et al. 2020
-// (atomic number, chirality; bond type, direction), 1 for the OGB set (9 and 3). Free the result with tw_mol_batch_free.
+// (atomic number less 1, chirality; bond type, direction), 1 for the OGB set (9 and 3). Free the result with
+// tw_mol_batch_free.
 tw_mol_batch *tw_featurize(const char *text, const int64_t *offset, int32_t n, int ogb);
 void tw_mol_batch_free(tw_mol_batch *b);
 
-// tw_property_fn computes a property of molecules as strings joined by '\n' (scaffold, canonical SMILES) or packed bits.
-// kind 0: Bemis-Murcko scaffold with chirality; kind 1: canonical SMILES. The caller frees the result with free().
+// tw_strings writes a text for each molecule, each ended by '\n': kind 0 the Bemis-Murcko scaffold with chirality, kind 1
+// the canonical SMILES; empty for a molecule that RDKit refuses. The caller frees the result with free().
 char *tw_strings(const char *text, const int64_t *offset, int32_t n, int kind);
 
 // tw_morgan writes Morgan fingerprints of radius 2, 2048 bits, 32 words a molecule.
