@@ -46,7 +46,7 @@ func checkCommand() *cli.Command {
 			{
 				Name: "hypergradient", Usage: "the hypergradient against differences of the whole iteration", Flags: flags,
 				Description: `Perturbs each logit, redoes the pretraining and the finetuning step with the same batches and masks, and differences the validation
-loss. Only the exact modes (exact, dot, jvp) with --jacobian optimizer can pass.
+loss. So that differences can follow, γ is at least 0.3 and Adam's eps at least 1e-3 there. Only the exact modes (exact, dot, jvp) with --jacobian optimizer can pass.
 
 Example: tapweight check hypergradient --optimizer adamw --network gat`,
 				Action: action(func(c *cli.Context, cfg engine.Config) (engine.CheckResult, error) {

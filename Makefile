@@ -1,0 +1,64 @@
+# TapWeight. `make help` lists the targets.
+SHELL := /bin/bash
+GO    ?= go
+BUILD := build
+DEBS  := g++ librdkit-dev libboost-dev libdnnl-dev
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo dev)
+SOURCES := $(shell find kernels gpu model train cli -name '*.go' -o -name '*.cc' -o -name '*.h' -o -name '*.inc' -o -name '*.tsv' -o -name '*.csv' -o -name '*.smi')
+
+.PHONY: help deps build demo test race lint fmt fuzz bench bench-peers experiments clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+deps: ## install the system packages that are missing (RDKit, Boost headers, oneDNN)
+	@missing=""; \
+	if command -v dpkg-query >/dev/null; then \
+	  for p in $(DEBS); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	  if [ -n "$$missing" ]; then \
+	    echo "installing:$$missing"; \
+	    sudo=""; if [ "$$(id -u)" != 0 ]; then sudo=sudo; fi; \
+	    $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $$missing; \
+	  fi; \
+	elif [ ! -e /usr/include/rdkit/GraphMol/GraphMol.h ]; then \
+	  echo "There is no apt here. Install by hand: a C++17 compiler, RDKit with headers, Boost headers, oneDNN with headers."; \
+	  echo "  conda-forge: librdkit-dev libboost-headers onednn cxx-compiler"; \
+	  echo "  Fedora:      rdkit-devel boost-devel onednn-devel gcc-c++"; \
+	  exit 1; \
+	fi
+
+tapweight: $(SOURCES) go.mod go.sum
+	$(GO) build -ldflags "-X main.version=$(VERSION)" -o $@ ./cli
+
+build: deps tapweight ## build ./tapweight
+
+demo: build ## set up, build, and learn the weights of five objectives for ESOL (under two minutes)
+	./tapweight run --out $(BUILD)/demo-$$(date +%Y%m%d-%H%M%S) --weights learned,uniform,none
+
+test: build ## every test
+	$(GO) test ./...
+
+race: build ## the tests of the concurrent parts under the race detector
+	$(GO) test -race ./model/molecule ./train/data ./train/runlog ./train/engine
+
+lint: build ## formatting and static checks
+	@test -z "$$(gofmt -l .)" || { echo "not gofmt'd:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	@bash .ci/rooms
+
+fmt: ## format the Go code
+	gofmt -w .
+
+fuzz: build ## half a minute for each fuzz target
+	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -h '^func Fuzz' $$p/*_test.go | sed 's/func \(Fuzz[A-Za-z0-9]*\).*/\1/'); do \
+	    echo "$$p $$f"; $(GO) test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime 30s || exit 1; done; done
+
+bench: build ## kernels and whole iterations on this machine
+	$(GO) test ./gpu/cpu -run '^$$' -bench . -benchtime 20x
+	./tapweight bench iteration --preset paper --optimizer sgd --objectives cluster-100,cluster-1000,cluster-10000,mask-atom,contrast
+	./tapweight bench iteration --preset paper --optimizer sgd --objectives cluster-100,cluster-1000,cluster-10000,mask-atom,contrast --compress=false --rounds 3
+
+clean: ## remove what was built
+	rm -rf $(BUILD) tapweight
