@@ -76,7 +76,7 @@ func (c *counter) Write(b []byte) (int, error) {
 }
 
 // Lock makes a run folder this process's own until unlock is called or the process ends, however it ends. A folder that is
-// in use is an error that names the process. Temporary files that a killed process left in the folder are removed.
+// in use is an error that names the process. Temporary files that a killed process left in the folder or below it are removed.
 func Lock(dir string) (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
@@ -99,16 +99,14 @@ func Lock(dir string) (unlock func(), err error) {
 	if _, err := fmt.Fprintln(f, os.Getpid()); err != nil {
 		return fail(err)
 	}
-	files, err := os.ReadDir(dir)
+	err = filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		if name := filepath.Base(path); err == nil && name[0] == '.' && strings.Contains(name, tempMark) {
+			return os.Remove(path)
+		}
+		return err
+	})
 	if err != nil {
 		return fail(err)
-	}
-	for _, e := range files {
-		if name := e.Name(); name[0] == '.' && strings.Contains(name, tempMark) {
-			if err := os.Remove(filepath.Join(dir, name)); err != nil {
-				return fail(err)
-			}
-		}
 	}
 	return func() { f.Close() }, nil
 }

@@ -119,7 +119,10 @@ func TestReadOnlyFolder(t *testing.T) {
 
 func TestLock(t *testing.T) {
 	dir := t.TempDir()
-	stale := filepath.Join(dir, ".state"+tempMark+"123")
+	if err := os.Mkdir(filepath.Join(dir, "runs"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	stale := filepath.Join(dir, "runs", ".state"+tempMark+"123")
 	for _, f := range []string{stale, filepath.Join(dir, "state"), filepath.Join(dir, ".hidden")} {
 		if err := os.WriteFile(f, nil, 0o600); err != nil {
 			t.Fatal(err)
@@ -139,7 +142,7 @@ func TestLock(t *testing.T) {
 	if _, err := os.Stat(stale); err == nil {
 		t.Error("the file of a killed process was left")
 	}
-	if files, _ := os.ReadDir(dir); len(files) != 3 {
+	if files, _ := os.ReadDir(dir); len(files) != 4 {
 		t.Errorf("%v: files were removed or left", files)
 	}
 	if _, err := Lock(filepath.Join(dir, "none")); err == nil {

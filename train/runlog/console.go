@@ -137,8 +137,10 @@ func (p *Progress) Done() {
 		return
 	}
 	p.bar.Abort(false)
-	p.c.bars.Wait()
 	p.c.mu.Lock()
-	p.c.bars = nil
-	p.c.mu.Unlock()
+	defer p.c.mu.Unlock()
+	if p.c.bars != nil {
+		p.c.bars.Wait()
+		p.c.bars = nil
+	}
 }
