@@ -1,0 +1,192 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"tapweight/train/runlog"
+)
+
+// cache is shared by the tests of this package, so that the demo is featurised once.
+var cache string
+
+// TestMain runs a whole run instead of the tests where the environment asks for it: the victim of the kill test.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("TAPWEIGHT_TEST_RUN"); dir != "" {
+		cfg := small(dir)
+		cfg.Cache = os.Getenv("TAPWEIGHT_TEST_CACHE")
+		if _, err := Run(context.Background(), cfg, runlog.NewConsole(os.Stdout, nil, true)); err != nil {
+			os.Stderr.WriteString(err.Error())
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	dir, err := os.MkdirTemp("", "tapweight-engine")
+	if err != nil {
+		panic(err)
+	}
+	cache = dir
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// small is a run of a second or two with everything in it: dropout, momentum, running statistics, several phases.
+func small(out string) Config {
+	c := Default()
+	c.Preset, c.Out, c.Cache, c.Quiet = "nano", out, cache, true
+	c.Objectives = []string{"cluster-100", "mask-atom", "contrast", "motif", "context"}
+	c.PoolLimit, c.Dropout = 500, 0.1
+	c.MaxIterations, c.RetrainSteps, c.ValidateEvery, c.CheckpointEvery = 30, 40, 10, 7
+	c.Threads = 1
+	return c
+}
+
+func quiet() *runlog.Console { return runlog.NewConsole(os.Stdout, nil, true) }
+
+var timeField = regexp.MustCompile(`"time[a-z_]*":[^,}]*,?`)
+
+// trace is everything of a run folder that must be reproducible to the bit.
+func trace(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	for _, name := range []string{"metrics.jsonl", "summary.json"} {
+		raw, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name == "summary.json" {
+			var compact bytes.Buffer
+			if err := json.Compact(&compact, raw); err != nil {
+				t.Fatal(err)
+			}
+			raw = compact.Bytes()
+		}
+		b.Write(timeField.ReplaceAll(raw, nil))
+	}
+	for _, name := range []string{"model.safetensors", "encoder.safetensors"} {
+		raw, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Write(raw)
+	}
+	return b.String()
+}
+
+func straight(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "straight")
+	if _, err := Run(context.Background(), small(dir), quiet()); err != nil {
+		t.Fatal(err)
+	}
+	return trace(t, dir)
+}
+
+// lines returns the number of lines written to a run's metrics.
+func lines(dir string) int {
+	raw, _ := os.ReadFile(filepath.Join(dir, "metrics.jsonl"))
+	return bytes.Count(raw, []byte("\n"))
+}
+
+// TestKillAndResume kills the process without warning in the search, in the search again and in retraining; what the resumed
+// run leaves is bit-equal.
+func TestKillAndResume(t *testing.T) {
+	want := straight(t)
+	dir := filepath.Join(t.TempDir(), "killed")
+	for _, at := range []int{5, 17, 32, -1} {
+		cmd := exec.Command(os.Args[0], "-test.run=^$")
+		cmd.Env = append(os.Environ(), "TAPWEIGHT_TEST_RUN="+dir, "TAPWEIGHT_TEST_CACHE="+cache)
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- cmd.Wait() }()
+		for killed := false; !killed; {
+			select {
+			case err := <-done:
+				if err != nil || at >= 0 {
+					t.Fatalf("the run ended before %d lines: %v: %s", at, err, stderr.String())
+				}
+				killed = true
+			case <-time.After(time.Millisecond):
+				if at >= 0 && lines(dir) >= at {
+					cmd.Process.Kill()
+					<-done
+					killed = true
+				}
+			}
+		}
+	}
+	if trace(t, dir) != want {
+		t.Error("the run that was killed three times differs from the straight one")
+	}
+}
+
+// TestInterruptAndResume stops on request, as Ctrl-C does, and goes on with another number of threads.
+func TestInterruptAndResume(t *testing.T) {
+	want := straight(t)
+	dir := filepath.Join(t.TempDir(), "interrupted")
+	cfg := small(dir)
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		for { // as soon as a few iterations are on disk
+			if lines(dir) >= 11 {
+				cancel()
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	if _, err := Run(ctx, cfg, quiet()); !errors.Is(err, ErrInterrupted) {
+		t.Fatalf("interrupted run returned %v", err)
+	} else if !strings.Contains(err.Error(), "tapweight resume "+dir) {
+		t.Errorf("the error does not say how to go on: %v", err)
+	}
+	cfg.Threads = 2
+	if _, err := Run(context.Background(), cfg, quiet()); err != nil {
+		t.Fatal(err)
+	}
+	if trace(t, dir) != want {
+		t.Error("the resumed run differs from the straight one")
+	}
+}
+
+// TestRunFolderIsGuarded refuses a folder of another configuration.
+func TestRunFolderIsGuarded(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	cfg := small(dir)
+	cfg.MaxIterations, cfg.RetrainSteps = 2, 2
+	if _, err := Run(context.Background(), cfg, quiet()); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Gamma = 5
+	if _, err := Run(context.Background(), cfg, quiet()); err == nil || !strings.Contains(err.Error(), "another configuration") {
+		t.Errorf("another configuration in the same folder: %v", err)
+	}
+}
+
+// TestDivergenceIsNamed stops at the step that breaks and saves the state before it.
+func TestDivergenceIsNamed(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	cfg := small(dir)
+	cfg.Optimizer, cfg.PretrainLR, cfg.FinetuneLR = "sgd", 1e30, 1e-3
+	_, err := Run(context.Background(), cfg, quiet())
+	if err == nil || !strings.Contains(err.Error(), "iteration 1: finetune: the loss is") {
+		t.Fatalf("divergence reported as %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "state.json")); err != nil {
+		t.Errorf("no state saved: %v", err)
+	}
+}
