@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -114,21 +115,18 @@ func (p *Progress) Set(n int, note string) {
 	if line {
 		p.c.mu.Lock()
 		defer p.c.mu.Unlock()
-		p.c.show(fmt.Sprintf("%s %d/%d%s", p.label, n, p.total, status))
+		p.c.show(strings.TrimSpace(fmt.Sprintf("%s %d/%d  %s", p.label, n, p.total, status)))
 	}
 }
 
 // status says how long the rest will take, at the rate so far, and the note.
 func (p *Progress) status() string {
-	s := ""
-	if did := p.done - p.first; did > 0 && p.done < p.total {
-		left := time.Duration(float64(time.Since(p.begun)) / float64(did) * float64(p.total-p.done))
-		s = fmt.Sprintf(", %s left", left.Round(time.Second))
+	did := p.done - p.first
+	if did <= 0 || p.done >= p.total {
+		return p.note
 	}
-	if p.note != "" {
-		s += ", " + p.note
-	}
-	return s
+	left := time.Duration(float64(time.Since(p.begun)) / float64(did) * float64(p.total-p.done))
+	return strings.TrimSuffix(fmt.Sprintf("%s left, %s", left.Round(time.Second), p.note), ", ")
 }
 
 // Done ends the display. The bar stays as it is.
