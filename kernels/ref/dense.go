@@ -17,7 +17,12 @@ type M[T Real] struct {
 }
 
 // Row returns the i-th row.
-func (m M[T]) Row(i int) []T { return m.D[i*m.LD : i*m.LD+m.Cols] }
+func (m M[T]) Row(i int) []T {
+	if m.Cols == 0 { // there may be no memory behind it
+		return nil
+	}
+	return m.D[i*m.LD : i*m.LD+m.Cols]
+}
 
 // Nil reports whether the matrix is absent.
 func (m M[T]) Nil() bool { return m.D == nil }
@@ -51,7 +56,7 @@ func Gemm[T Real](a, b, c M[T], transA, transB, accumulate bool, bias []T, relu 
 				}
 				continue
 			}
-			for j, y := range b.D[p*b.LD : p*b.LD+c.Cols] {
+			for j, y := range b.Row(p) {
 				row[j] += x * y
 			}
 		}
