@@ -54,7 +54,7 @@ func TestPlotWeights(t *testing.T) {
 		legend     []string
 	}{
 		{[]int{1, 2, 40}, [][]float64{{0.3, 0.3, 0.4}, {0.2, 0.4, 0.4}, {0.2, 0.1, 0.7}}, []string{"0.700  contrast", "0.200  cluster-100", "0.100  mask-atom", "0.333  uniform"}},
-		{[]int{7}, [][]float64{{0.5, 0.25, 0.25}}, []string{"0.500  cluster-100", "0.250  mask-atom", "0.250  contrast", "0.333  uniform"}},
+		{[]int{7}, [][]float64{{0.5, 0.2, 0.3}}, []string{"0.500  cluster-100", "0.300  contrast", "0.200  mask-atom", "0.333  uniform"}},
 	} {
 		if err := PlotWeights(dir, names, c.iterations, c.lambda); err != nil {
 			t.Fatal(err)
