@@ -8,18 +8,21 @@ import (
 	"tapweight/gpu"
 )
 
-// Config is one level's optimiser.
+// Config is one level's optimiser. The learning rate is a function of the update's number alone: a resumed run needs no state
+// of its schedule.
 type Config struct {
-	Rule        gpu.Rule `yaml:"rule"`
-	LR          float64  `yaml:"lr"`
-	Momentum    float64  `yaml:"momentum"` // of SGD
-	Beta1       float64  `yaml:"beta1"`    // of Adam and AdamW
-	Beta2       float64  `yaml:"beta2"`
-	Eps         float64  `yaml:"eps"`
-	WeightDecay float64  `yaml:"weight_decay"`
-	Clip        float64  `yaml:"clip"`     // largest norm of the gradient, 0 = no limit
-	Schedule    string   `yaml:"schedule"` // constant, linear, cosine
-	Warmup      int      `yaml:"warmup"`   // updates of linear warm-up
+	Rule        gpu.Rule
+	LR          float64 // the largest rate, reached after the warm-up
+	Momentum    float64 // of SGD
+	Beta1       float64 // of Adam and AdamW, as the next two
+	Beta2       float64
+	Eps         float64
+	WeightDecay float64
+	Clip        float64 // largest norm of the gradient, 0 = no limit
+	Schedule    string  // constant, linear, cosine or step
+	Warmup      int     // updates of linear warm-up
+	StepSize    int     // of the step schedule: updates at one rate
+	StepFactor  float64 // of the step schedule: a rate divided by the one before, in (0, 1]
 }
 
 // Default returns the usual settings of a rule with a learning rate.
@@ -45,33 +48,44 @@ func ParseRule(s string) (gpu.Rule, error) {
 
 // Check reports the first setting that makes no sense.
 func (c Config) Check() error {
-	in := func(name string, v, lo, hi float64) error {
-		if !(v >= lo && v < hi) {
-			return fmt.Errorf("%s %g is not in [%g, %g)", name, v, lo, hi)
-		}
-		return nil
-	}
-	big := math.Inf(1)
-	for _, err := range []error{
-		in("lr", c.LR, 0, big), in("momentum", c.Momentum, 0, 1), in("beta1", c.Beta1, 0, 1), in("beta2", c.Beta2, 0, 1),
-		in("eps", c.Eps, 0, big), in("weight_decay", c.WeightDecay, 0, big), in("clip", c.Clip, 0, big), in("warmup", float64(c.Warmup), 0, big),
+	for _, v := range []struct {
+		name  string
+		value float64
+		below float64 // infinite = any finite number
+	}{
+		{"lr", c.LR, math.Inf(1)}, {"momentum", c.Momentum, 1}, {"beta1", c.Beta1, 1}, {"beta2", c.Beta2, 1}, {"eps", c.Eps, math.Inf(1)},
+		{"weight_decay", c.WeightDecay, math.Inf(1)}, {"clip", c.Clip, math.Inf(1)}, {"warmup", float64(c.Warmup), math.Inf(1)},
 	} {
-		if err != nil {
-			return err
+		if v.value >= 0 && v.value < v.below {
+			continue
 		}
+		if math.IsInf(v.below, 1) {
+			return fmt.Errorf("%s %g must be a finite number, 0 or more", v.name, v.value)
+		}
+		return fmt.Errorf("%s %g must be 0 or more and less than %g", v.name, v.value, v.below)
 	}
 	if c.Rule != gpu.SGD && c.Eps == 0 {
-		return fmt.Errorf("eps must be positive for %s", c.Rule)
+		return fmt.Errorf("eps must be more than 0 for %s", c.Rule)
 	}
 	switch c.Schedule {
 	case "constant", "linear", "cosine":
 		return nil
+	case "step":
+		if c.StepSize < 1 {
+			return fmt.Errorf("step_size %d must be 1 or more for the step schedule", c.StepSize)
+		}
+		if !(c.StepFactor > 0 && c.StepFactor <= 1) {
+			return fmt.Errorf("step_factor %g must be more than 0 and at most 1 for the step schedule", c.StepFactor)
+		}
+		return nil
 	}
-	return fmt.Errorf("schedule %q is not one of constant, linear, cosine", c.Schedule)
+	return fmt.Errorf("schedule %q is not one of constant, linear, cosine, step", c.Schedule)
 }
 
-// Rate returns the learning rate of an update (counted from 0) in a schedule over total updates: linear warm-up, then
-// constant, linear to 0 at the end, or half a cosine to 0.
+// Rate returns the learning rate of an update (counted from 0) of total. The warm-up raises it in equal steps, LR/Warmup at
+// update 0, and the schedule begins at LR after it: constant; linear to 0 at update total; half a cosine to 0 at update total
+// (Loshchilov 2017); or times StepFactor after every StepSize updates. They are PyTorch's LinearLR(1/Warmup, 1, Warmup-1),
+// LinearLR(1, 0), CosineAnnealingLR and StepLR.
 func (c Config) Rate(step, total int) float64 {
 	if step < c.Warmup {
 		return c.LR * float64(step+1) / float64(c.Warmup)
@@ -85,6 +99,8 @@ func (c Config) Rate(step, total int) float64 {
 		return c.LR * left
 	case "cosine":
 		return c.LR * (1 - math.Cos(math.Pi*left)) / 2
+	case "step":
+		return c.LR * math.Pow(c.StepFactor, float64((step-c.Warmup)/c.StepSize))
 	}
 	return c.LR
 }
