@@ -58,37 +58,59 @@ func RunAll(t *testing.T, b gpu.Backend) {
 	}
 }
 
-// runCase compares one case on the device with the oracle.
+// runCase reports what check finds.
 func runCase(t *testing.T, b gpu.Backend, c testCase) {
+	seed, errs := check(b, c)
+	for _, err := range errs {
+		t.Error(err)
+	}
+	if len(errs) > 0 {
+		t.Logf("seed %#x", seed)
+	}
+}
+
+// check compares one case on the device with the oracle.
+func check(b gpu.Backend, c testCase) (seed uint64, errs []error) {
 	h := fnv.New64a()
 	h.Write([]byte(c.name))
-	seed := h.Sum64()
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("seed %#x", seed)
+	seed = h.Sum64()
+	var runs [5][]result
+	for i, device := range []struct {
+		name   string
+		b      gpu.Backend
+		layout layout
+	}{
+		{"oracle", ref.Open(), layout{fill: math.NaN()}},
+		{"naive", ref.OpenNaive(), layout{fill: math.NaN()}},
+		{"aligned", b, layout{fill: math.NaN(), guard: 16, pad: gpu.PadCols}},
+		{"again", b, layout{fill: -3.0e30, guard: 16, pad: gpu.PadCols}},
+		{"odd", b, layout{fill: math.NaN(), guard: 19, pad: func(n int) int { return n + 3 }}},
+	} {
+		out, faults := execute(device.b, c, seed, device.layout)
+		for _, err := range faults {
+			errs = append(errs, fmt.Errorf("%s: %w", device.name, err))
 		}
-	})
-	want := execute(t, ref.Open(), c, seed, layout{fill: math.NaN()})
-	naive := execute(t, ref.OpenNaive(), c, seed, layout{fill: math.NaN()})
-	first := execute(t, b, c, seed, layout{fill: math.NaN(), guard: 16, pad: gpu.PadCols})
-	again := execute(t, b, c, seed, layout{fill: -3.0e30, guard: 16, pad: gpu.PadCols})
-	odd := execute(t, b, c, seed, layout{fill: math.NaN(), guard: 19, pad: func(n int) int { return n + 3 }})
-	for i, w := range want {
-		if w.scratch {
+		runs[i] = out
+	}
+	if len(errs) > 0 {
+		return seed, errs
+	}
+	for i, want := range runs[0] {
+		if want.scratch {
 			continue
 		}
-		for _, r := range []struct {
-			name string
-			got  []float64
-		}{{"aligned", first[i].value}, {"odd leading dimension", odd[i].value}} {
-			if err := Compare(r.got, w.value, naive[i].value, w.terms); err != nil {
-				t.Errorf("%s, %s: %v", w.name, r.name, err)
-			}
+		naive, first, again, odd := runs[1][i], runs[2][i], runs[3][i], runs[4][i]
+		if err := Compare(first.value, want.value, naive.value, want.terms); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", want.name, err))
 		}
-		if err := sameBits(first[i].value, again[i].value); err != nil {
-			t.Errorf("%s: two runs differ, over unset memory of NaN and of numbers: %v", w.name, err)
+		if err := Compare(odd.value, want.value, naive.value, want.terms); err != nil {
+			errs = append(errs, fmt.Errorf("%s with odd leading dimensions: %w", want.name, err))
+		}
+		if err := sameBits(first.value, again.value); err != nil {
+			errs = append(errs, fmt.Errorf("%s: two runs differ, over unset memory of NaN and of numbers: %w", want.name, err))
 		}
 	}
+	return seed, errs
 }
 
 // layout says where a run puts its data.
@@ -106,47 +128,47 @@ type result struct {
 	scratch bool
 }
 
-// execute runs a case on one device and returns its outputs.
-func execute(t *testing.T, b gpu.Backend, c testCase, seed uint64, l layout) []result {
-	t.Helper()
-	m := &machine{T: t, Backend: b, rng: rand.New(rand.NewPCG(seed, 0)), layout: l}
+// execute runs a case on one device and returns its outputs, and what went wrong besides: a panic, a device error, memory
+// changed that should not be.
+func execute(b gpu.Backend, c testCase, seed uint64, l layout) (out []result, faults []error) {
+	m := &machine{Backend: b, rng: rand.New(rand.NewPCG(seed, 0)), layout: l}
 	defer func() {
+		if p := recover(); p != nil {
+			faults = append(m.faults, fmt.Errorf("panic: %v", p))
+		}
 		for _, r := range m.records {
 			b.Free(r.whole)
 		}
 	}()
 	c.run(m)
 	if err := b.Sync(); err != nil {
-		t.Fatalf("sync: %v", err)
+		return nil, []error{err}
 	}
-	var out []result
 	for _, r := range m.records {
 		if r.ints != nil {
 			m.checkInts(r)
 			continue
 		}
-		whole := make([]float64, r.whole.Len())
-		if err := b.Download(whole, r.whole); err != nil {
-			t.Fatalf("download of %s: %v", r.name, err)
-		}
+		whole := m.download(r.whole)
 		if r.role == input {
 			if err := sameBits(whole, r.before); err != nil {
-				t.Errorf("%s: input or the memory around it was changed: %v", r.name, err)
+				m.fault("%s: the input or the memory around it was changed: %w", r.name, err)
 			}
 			continue
 		}
 		value := make([]float64, 0, r.rows*r.cols)
 		for i := range r.rows {
-			value = append(value, whole[l.guard+i*r.ld:l.guard+i*r.ld+r.cols]...)
-			// What is left differs from before only outside the elements.
-			copy(whole[l.guard+i*r.ld:l.guard+i*r.ld+r.cols], r.before[l.guard+i*r.ld:])
+			at := l.guard + i*r.ld
+			value = append(value, whole[at:at+r.cols]...)
+			// With the elements put back, what differs from before lies outside them.
+			copy(whole[at:at+r.cols], r.before[at:])
 		}
 		if err := sameBits(whole, r.before); err != nil {
-			t.Errorf("%s: written outside its elements (%d guards, %d×%d with leading dimension %d): %v", r.name, l.guard, r.rows, r.cols, r.ld, err)
+			m.fault("%s: written outside its elements (%d guards, %d×%d with leading dimension %d): %w", r.name, l.guard, r.rows, r.cols, r.ld, err)
 		}
 		out = append(out, result{r.name, value, r.terms, r.role == scratch})
 	}
-	return out
+	return out, m.faults
 }
 
 // role says what a case does with a buffer.
@@ -170,11 +192,32 @@ type record struct {
 
 // machine is a device with memory under watch.
 type machine struct {
-	*testing.T
 	gpu.Backend
 	rng     *rand.Rand
 	layout  layout
 	records []record
+	faults  []error
+}
+
+func (m *machine) fault(format string, args ...any) {
+	m.faults = append(m.faults, fmt.Errorf(format, args...))
+}
+
+// alloc and download panic where the device fails; execute reports it.
+func (m *machine) alloc(n, elem int) gpu.Buffer {
+	b, err := m.Alloc(n, elem)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func (m *machine) download(b gpu.Buffer) []float64 {
+	v := make([]float64, b.Len())
+	if err := m.Download(v, b); err != nil {
+		panic(err)
+	}
+	return v
 }
 
 // dense is a matrix on the host, without padding.
@@ -228,10 +271,7 @@ func (m *machine) place(name string, r role, d dense, unset bool, ld int) gpu.Bu
 	if d.rows > 0 && d.cols > 0 {
 		n = (d.rows-1)*ld + d.cols
 	}
-	whole, err := m.Alloc(n+2*g, m.Info().FloatBytes)
-	if err != nil {
-		m.Fatalf("%s: %v", name, err)
-	}
+	whole := m.alloc(n+2*g, m.Info().FloatBytes)
 	before := make([]float64, n+2*g)
 	for i := range before {
 		before[i] = float64(float32(m.layout.fill))
@@ -325,10 +365,7 @@ func (m *machine) ints(name string, r role, v []int32) gpu.Buffer {
 		all[i] = guardInt
 	}
 	copy(all[g:], v)
-	whole, err := m.Alloc(len(all), 4)
-	if err != nil {
-		m.Fatalf("%s: %v", name, err)
-	}
+	whole := m.alloc(len(all), 4)
 	m.UploadInts(whole, all)
 	m.records = append(m.records, record{name: name, whole: whole, ints: all, role: r, cols: len(v)})
 	return whole.Slice(g, g+len(v))
@@ -353,24 +390,16 @@ func (m *machine) checkInts(r record) {
 	for i := range table {
 		table[i] = float64(i)
 	}
-	in, err1 := m.Alloc(len(table), m.Info().FloatBytes)
-	out, err2 := m.Alloc(hi, m.Info().FloatBytes)
-	if err1 != nil || err2 != nil {
-		m.Fatal(err1, err2)
-	}
+	in, out := m.alloc(len(table), m.Info().FloatBytes), m.alloc(hi, m.Info().FloatBytes)
 	defer m.Free(in)
 	defer m.Free(out)
 	m.Upload(in, table)
-	got := make([]float64, hi)
 	for _, s := range spans {
 		n := s[1] - s[0]
 		m.EmbeddingSum(gpu.MatOf(out.Slice(0, n), n, 1, 1), gpu.MatOf(in, len(table), 1, 1), r.whole.Slice(s[0], s[1]), 1)
-		if err := m.Download(got[:n], out.Slice(0, n)); err != nil {
-			m.Fatal(err)
-		}
-		for i, v := range got[:n] {
-			if int32(v) != r.ints[s[0]+i] {
-				m.Errorf("%s: integer %d (of %d with %d guards on either side) was changed from %d to %v", r.name, s[0]+i, hi, m.layout.guard, r.ints[s[0]+i], v)
+		for i, v := range m.download(out.Slice(0, n)) {
+			if want := r.ints[s[0]+i]; int32(v) != want {
+				m.fault("%s: integer %d (of %d with %d guards on either side) was changed from %d to %v", r.name, s[0]+i, hi, m.layout.guard, want, v)
 				return
 			}
 		}
