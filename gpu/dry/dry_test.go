@@ -1,0 +1,69 @@
+package dry
+
+import (
+	"errors"
+	"testing"
+
+	"tapweight/gpu"
+	"tapweight/kernels/op"
+)
+
+func TestCost(t *testing.T) {
+	b := Open(8)
+	arena, err := gpu.NewArena(b, 1<<12, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, w, y := arena.Mat(10, 5), arena.Mat(7, 5), arena.Mat(10, 7)
+	b.Gemm(gpu.Gemm{A: x, B: w, TransB: true, C: y, Bias: arena.Alloc(7)})
+	b.Gemm(gpu.Gemm{A: y, TransA: true, B: x, C: w, Accumulate: true})
+	b.Fill(x.Buf, 1)
+	gemm := op.Float(8).Gemm(10, 7, 5, true, false, false).Plus(op.Float(8).Gemm(7, 5, 10, false, false, true))
+	if e := b.ByOp()["Gemm"]; e.Launches != 2 || e.Cost != gemm {
+		t.Errorf("products: %+v, want 2 launches of %+v", e, gemm)
+	}
+	if want := gemm.Plus(op.Cost{Bytes: 8 * int64(x.Buf.Len())}); b.Cost() != want {
+		t.Errorf("total %+v, want %+v", b.Cost(), want)
+	}
+	if b.Stats().Launches != 3 {
+		t.Errorf("%d launches, want 3", b.Stats().Launches)
+	}
+	if want := int64(8 * (160 + 112 + 160 + 16)); arena.PeakBytes() != want {
+		t.Errorf("arena peak of %d bytes, want %d", arena.PeakBytes(), want)
+	}
+	b.Reset()
+	if b.Cost() != (op.Cost{}) || len(b.ByOp()) != 0 || b.PeakBytes() != 8<<12 {
+		t.Errorf("after a reset: cost %+v, %d entries, %d bytes", b.Cost(), len(b.ByOp()), b.PeakBytes())
+	}
+}
+
+func TestMemory(t *testing.T) {
+	b := Open(4)
+	var last gpu.Buffer
+	for i, n := range []int{0, 1, 1000, 0, 1 << 30} {
+		buf, err := b.Alloc(n, 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if buf.Addr()%64 != 0 || buf.Len() != n || i > 0 && buf.Addr() < last.Addr()+uintptr(4*last.Len()) {
+			t.Errorf("%d elements at %#x after %d at %#x", n, buf.Addr(), last.Len(), last.Addr())
+		}
+		last = buf
+	}
+	b.Free(last)
+	if _, err := b.Alloc(1000, 4); err != nil || b.PeakBytes() != 4*(1001+1<<30) {
+		t.Errorf("error %v, peak %d", err, b.PeakBytes())
+	}
+	if _, err := b.Alloc(1<<50, 4); !errors.Is(err, gpu.ErrOutOfMemory) {
+		t.Errorf("2^50 elements: %v", err)
+	}
+	got := []float64{1, 2}
+	buf, _ := b.Alloc(2, 4)
+	b.Upload(buf, got)
+	if err := b.Download(got, buf); err != nil || got[0] != 0 || got[1] != 0 {
+		t.Errorf("downloaded %v, error %v", got, err)
+	}
+	if s := b.Stats(); s.Uploads != 1 || s.UploadBytes != 8 || s.Downloads != 1 || s.DownloadBytes != 8 {
+		t.Errorf("counts %+v", s)
+	}
+}

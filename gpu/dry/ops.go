@@ -1,0 +1,184 @@
+package dry
+
+import "tapweight/gpu"
+
+func (b *Backend) Gemm(g gpu.Gemm) {
+	k := g.A.Cols
+	if g.TransA {
+		k = g.A.Rows
+	}
+	b.add("Gemm", b.float.Gemm(g.C.Rows, g.C.Cols, k, !g.Bias.IsNil(), g.Act == gpu.ReLU, g.Accumulate))
+}
+
+func (b *Backend) ColSum(_ gpu.Buffer, src gpu.Mat, _ bool) {
+	b.add("ColSum", b.float.ColSum(src.Rows, src.Cols))
+}
+
+func (b *Backend) Aggregate(a gpu.Aggregate) {
+	b.add("Aggregate", b.float.Aggregate(a.CSR.Rows, a.CSR.NNZ, a.Out.Cols, a.E.Rows, !a.CSR.Weight.IsNil(), a.Accumulate))
+}
+
+func (b *Backend) EdgeGrad(e gpu.EdgeGrad) {
+	b.add("EdgeGrad", b.float.EdgeGrad(e.CSR.Rows, e.CSR.NNZ, e.DE.Cols, e.DE.Rows, !e.CSR.Weight.IsNil()))
+}
+
+func (b *Backend) EmbeddingSum(out, table gpu.Mat, _ gpu.Buffer, fields int) {
+	b.add("EmbeddingSum", b.float.EmbeddingSum(out.Rows, out.Cols, fields, table.Rows))
+}
+
+func (b *Backend) EmbeddingSumGrad(dtable, dout gpu.Mat, _ gpu.Buffer, fields int) {
+	b.add("EmbeddingSumGrad", b.float.EmbeddingSumGrad(dout.Rows, dout.Cols, fields, dtable.Rows))
+}
+
+func (b *Backend) SegmentMax(out gpu.Mat, _ gpu.Buffer, csr gpu.CSR, _ gpu.Mat) {
+	b.add("SegmentMax", b.float.SegmentMax(csr.Rows, csr.NNZ, out.Cols))
+}
+
+func (b *Backend) SegmentMaxGrad(_, dout gpu.Mat, _ gpu.Buffer) {
+	b.add("SegmentMaxGrad", b.float.SegmentMaxGrad(dout.Rows, dout.Cols))
+}
+
+func (b *Backend) SegmentMaxTangent(tout, _ gpu.Mat, _ gpu.Buffer) {
+	b.add("SegmentMaxTangent", b.float.SegmentMaxTangent(tout.Rows, tout.Cols))
+}
+
+func (b *Backend) GAT(g gpu.GAT) {
+	b.add("GAT", b.float.GAT(g.CSR.Rows, g.CSR.NNZ, g.Heads, g.X.Cols/g.Heads, g.E.Rows))
+}
+
+func (b *Backend) GATGrad(g gpu.GATGrad) {
+	b.add("GATGrad", b.float.GATGrad(g.CSR.Rows, g.X.Rows, g.CSR.NNZ, g.Heads, g.X.Cols/g.Heads, g.E.Rows))
+}
+
+func (b *Backend) GATTangent(g gpu.GATTangent) {
+	b.add("GATTangent", b.float.GATTangent(g.CSR.Rows, g.CSR.NNZ, g.Heads, g.X.Cols/g.Heads, g.E.Rows))
+}
+
+func (b *Backend) BatchNorm(o gpu.BatchNorm) {
+	b.add("BatchNorm", b.float.BatchNorm(o.X.Rows, o.X.Cols, !o.Mult.IsNil(), o.Act == gpu.ReLU, o.Frozen))
+}
+
+func (b *Backend) BatchNormGrad(o gpu.BatchNormGrad) {
+	b.add("BatchNormGrad", b.float.BatchNormGrad(o.X.Rows, o.X.Cols, !o.Mult.IsNil(), o.Act == gpu.ReLU, o.Frozen, !o.DX.IsNil(), o.Accumulate))
+}
+
+func (b *Backend) BatchNormTangent(o gpu.BatchNormTangent) {
+	b.add("BatchNormTangent", b.float.BatchNormTangent(o.X.Rows, o.X.Cols, !o.Mult.IsNil(), o.Act == gpu.ReLU, o.Frozen))
+}
+
+func (b *Backend) BatchNormRunning(_, _, mean, _ gpu.Buffer, _, _, _ float64) {
+	b.add("BatchNormRunning", b.float.BatchNormRunning(mean.Len()))
+}
+
+func (b *Backend) RstdOf(rstd, _ gpu.Buffer, _ float64) { b.add("RstdOf", b.float.RstdOf(rstd.Len())) }
+
+func (b *Backend) LayerNorm(o gpu.LayerNorm) {
+	b.add("LayerNorm", b.float.LayerNorm(o.X.Rows, o.X.Cols, o.Act == gpu.ReLU))
+}
+
+func (b *Backend) LayerNormGrad(o gpu.LayerNormGrad) {
+	b.add("LayerNormGrad", b.float.LayerNormGrad(o.X.Rows, o.X.Cols, o.Act == gpu.ReLU, !o.DX.IsNil(), o.Accumulate))
+}
+
+func (b *Backend) LayerNormTangent(o gpu.LayerNormTangent) {
+	b.add("LayerNormTangent", b.float.LayerNormTangent(o.X.Rows, o.X.Cols, o.Act == gpu.ReLU))
+}
+
+func (b *Backend) Activate(_ gpu.Act, _, x gpu.Mat) {
+	b.add("Activate", b.float.Map(x.Rows*x.Cols, 1, 1, false))
+}
+
+func (b *Backend) ActivateGrad(_ gpu.Act, _, dy, _ gpu.Mat, accumulate bool) {
+	b.add("ActivateGrad", b.float.Map(dy.Rows*dy.Cols, 2, 2, accumulate))
+}
+
+func (b *Backend) Dropout(_, x gpu.Mat, _ float64, _ gpu.Key, accumulate bool) {
+	b.add("Dropout", b.float.Dropout(x.Rows*x.Cols, accumulate))
+}
+
+func (b *Backend) AddScaled(_, x gpu.Mat, _ float64) {
+	b.add("AddScaled", b.float.Map(x.Rows*x.Cols, 1, 1, true))
+}
+
+func (b *Backend) CopyMat(_, x gpu.Mat) { b.add("CopyMat", b.float.Map(x.Rows*x.Cols, 1, 0, false)) }
+
+func (b *Backend) RowDot(_ gpu.Buffer, x, _ gpu.Mat, _ float64, accumulate bool) {
+	b.add("RowDot", b.float.RowDot(x.Rows, x.Cols, accumulate))
+}
+
+func (b *Backend) RowScale(_ gpu.Mat, _ gpu.Buffer, src gpu.Mat, _ float64, accumulate bool) {
+	b.add("RowScale", b.float.RowScale(src.Rows, src.Cols, accumulate))
+}
+
+func (b *Backend) RowNormalize(_, x gpu.Mat, _ gpu.Buffer, _ float64) {
+	b.add("RowNormalize", b.float.RowNormalize(x.Rows, x.Cols))
+}
+
+func (b *Backend) RowNormalizeJac(_, in, _ gpu.Mat, _ gpu.Buffer, accumulate bool) {
+	b.add("RowNormalizeJac", b.float.RowNormalizeJac(in.Rows, in.Cols, accumulate))
+}
+
+func (b *Backend) SoftmaxCE(l gpu.SoftmaxCE) {
+	b.add("SoftmaxCE", b.float.SoftmaxCE(l.X.Rows, l.X.Cols, !l.Weight.IsNil()))
+}
+
+func (b *Backend) ElementLoss(l gpu.ElementLoss) {
+	b.add("ElementLoss", b.float.ElementLoss(l.X.Rows*l.X.Cols, l.Kind == gpu.BCE, !l.Weight.IsNil()))
+}
+
+func (b *Backend) NTXent(l gpu.NTXent) { b.add("NTXent", b.float.NTXent(l.S.Rows)) }
+
+func (b *Backend) PairDistance(l gpu.PairDistance) {
+	b.add("PairDistance", b.float.PairDistance(l.A.Rows, l.A.Cols))
+}
+
+func (b *Backend) Fill(x gpu.Buffer, _ float64) { b.add("Fill", b.float.Map(x.Len(), 0, 0, false)) }
+
+func (b *Backend) Copy(dst, _ gpu.Buffer) { b.add("Copy", b.float.Map(dst.Len(), 1, 0, false)) }
+
+func (b *Backend) Scale(x gpu.Buffer, _ float64, _ gpu.Buffer) {
+	b.add("Scale", b.float.Map(x.Len(), 1, 1, false))
+}
+
+func (b *Backend) Axpy(y gpu.Buffer, _ float64, _, _ gpu.Buffer) {
+	b.add("Axpy", b.float.Map(y.Len(), 1, 1, true))
+}
+
+func (b *Backend) Perturb(dst, _ gpu.Buffer, _ float64, _, _ gpu.Buffer) {
+	b.add("Perturb", b.float.Map(dst.Len(), 2, 2, false))
+}
+
+func (b *Backend) Mul(dst gpu.Buffer, _ float64, _, _ gpu.Buffer) {
+	b.add("Mul", b.float.Map(dst.Len(), 2, 2, false))
+}
+
+func (b *Backend) Dot(_ gpu.Buffer, _ float64, x, _ gpu.Buffer, _ bool) {
+	b.add("Dot", b.float.Dot(x.Len()))
+}
+
+func (b *Backend) DotMat(_ gpu.Buffer, _ float64, x, _ gpu.Mat, _ bool) {
+	b.add("DotMat", b.float.Dot(x.Rows*x.Cols))
+}
+
+func (b *Backend) Prox(g, _, _ gpu.Buffer, _ float64, loss gpu.Buffer) {
+	flops := 2 // difference and product, the addition is the update
+	if !loss.IsNil() {
+		flops += 2
+	}
+	b.add("Prox", b.float.Map(g.Len(), 2, flops, true))
+}
+
+func (b *Backend) ClipScale(gpu.Buffer, gpu.Buffer, float64) {
+	b.add("ClipScale", b.float.Map(1, 1, 3, false))
+}
+
+func (b *Backend) Update(u gpu.Update) {
+	adaptive := u.Rule != gpu.SGD
+	b.add("Update", b.float.Update(u.P.Len(), !adaptive && !u.M.IsNil(), adaptive, u.WeightDecay != 0, !u.Jac.IsNil()))
+}
+
+func (b *Backend) Softmax(out, _ gpu.Buffer) { b.add("Softmax", b.float.Softmax(out.Len())) }
+
+func (b *Backend) SoftmaxGrad(dx, _, _ gpu.Buffer) {
+	b.add("SoftmaxGrad", b.float.SoftmaxGrad(dx.Len()))
+}

@@ -1,0 +1,38 @@
+package op
+
+import "testing"
+
+// TestCosts compares with costs counted by hand.
+func TestCosts(t *testing.T) {
+	const f = Float(4)
+	for _, c := range []struct {
+		name      string
+		got, want Cost
+	}{
+		{"plain product", f.Gemm(2, 3, 5, false, false, false), Cost{4 * (10 + 15 + 6), 60}},
+		{"product with bias and ReLU", f.Gemm(2, 3, 5, true, true, false), Cost{4 * (10 + 15 + 6 + 3), 72}},
+		{"product added", f.Gemm(2, 3, 5, false, false, true), Cost{4 * (10 + 15 + 12), 60}},
+		{"product in float64", Float(8).Gemm(2, 3, 5, false, false, false), Cost{8 * 31, 60}},
+		{"the neighbourhood sum of GIN", f.Aggregate(10, 30, 7, 18, false, false), Cost{4*(30*7+10*7+18*7) + 4*(11+60), 2 * 30 * 7}},
+		{"a readout", f.Aggregate(10, 30, 7, 0, true, false), Cost{4*(30*7+10*7+30) + 4*(11+30), 2 * 30 * 7}},
+		{"embedding of two fields", f.EmbeddingSum(10, 7, 2, 5), Cost{4*(70+35) + 4*20, 140}},
+		{"batch norm", f.BatchNorm(10, 7, true, true, false), Cost{4 * (280 + 28 + 20), 70 * 11}},
+		{"frozen batch norm", f.BatchNorm(10, 7, true, false, true), Cost{4 * (140 + 28), 280}},
+		{"y += s*x", f.Map(10, 1, 1, true), Cost{120, 20}},
+		{"plain SGD", f.Update(10, false, false, false, false), Cost{120, 20}},
+		{"momentum", f.Update(10, true, false, false, false), Cost{200, 40}},
+		{"Adam with its factor", f.Update(10, false, true, false, true), Cost{4 * 80, 230}},
+		{"a sum of costs", Cost{1, 2}.Plus(Cost{3, 4}), Cost{4, 6}},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: %+v, want %+v", c.name, c.got, c.want)
+		}
+	}
+}
+
+// TestLargeSizes: dimensions of a large run do not overflow.
+func TestLargeSizes(t *testing.T) {
+	if c := Float(4).Gemm(1<<22, 1<<12, 1<<12, false, false, false); c.Flops != 1<<47 {
+		t.Errorf("%d flops, want %d", c.Flops, int64(1)<<47)
+	}
+}
