@@ -111,6 +111,19 @@ func (s *Set) view(m *mapping) error {
 			}
 		}
 	}
+	codes := s.features.BondCodes()
+	for _, b := range s.bond {
+		if int(b) >= codes {
+			return errDamaged
+		}
+	}
+	for at := 0; at < len(s.atom); at += fields {
+		for j, n := range s.features.AtomFields {
+			if int(s.atom[at+j]) >= n {
+				return errDamaged
+			}
+		}
+	}
 	return nil
 }
 

@@ -37,7 +37,7 @@ void tw_morgan(const char *text, const int64_t *offset, int32_t n, uint64_t *out
 // of a pattern that does not parse.
 int tw_motifs(const char *text, const int64_t *offset, int32_t n, const char *patterns, int words, uint64_t *out);
 
-// tw_parse only parses: the yardstick of the featuriser's benchmark. Returns the number of molecules accepted.
+// tw_parse only calls RDKit's SmilesToMol: the yardstick of the featuriser's benchmark. Returns the number of molecules accepted.
 int tw_parse(const char *text, const int64_t *offset, int32_t n);
 
 const char *tw_rdkit_version(void);
