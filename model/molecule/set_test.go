@@ -28,6 +28,8 @@ func TestRefusedMolecules(t *testing.T) {
 		{"C\x00C", "zero byte"},
 		{"C\nC", "text after the SMILES"},
 		{"\xff\xfe", "SMILES Parse Error"},
+		{strings.Repeat("C", 5001), "5001 atoms; at most 5000"},
+		{strings.Repeat("(", 100_000), "SMILES Parse Error"},
 	}
 	var r []Record
 	for i, b := range bad {
@@ -54,18 +56,21 @@ func TestRefusedMolecules(t *testing.T) {
 }
 
 func TestUnusualMolecules(t *testing.T) {
-	chain := strings.Repeat("C", 1000)
+	chain := strings.Repeat("C", 5000)
 	s, invalid := mustOpen(t, t.TempDir(), "ogb", records("C", "[Na+].[Cl-]", chain, strings.Repeat("C(", 200)+"C"+strings.Repeat(")", 200)))
 	if len(invalid) > 0 {
 		t.Fatalf("refused: %v", invalid)
 	}
-	for i, want := range []struct{ atoms, edges int }{{1, 0}, {2, 0}, {1000, 1998}, {201, 400}} {
+	for i, want := range []struct{ atoms, edges int }{{1, 0}, {2, 0}, {5000, 9998}, {201, 400}} {
 		if g := s.Graph(i); g.Atoms != want.atoms || len(g.Nbr) != want.edges || len(g.RowPtr) != want.atoms+1 {
 			t.Errorf("%.20s: %d atoms, %d edges, want %v", s.SMILES(i), g.Atoms, len(g.Nbr), want)
 		}
 	}
 	if got, err := Canonical(s); err != nil || got[2] != chain {
-		t.Errorf("canonical %.20q, %v", got[2], err)
+		t.Errorf("canonical %.20q, %v", got, err)
+	}
+	if got, err := Scaffolds(s); err != nil || !slices.Equal(got, []string{"", "", "", ""}) {
+		t.Errorf("scaffolds %.20q, %v", got, err)
 	}
 }
 

@@ -35,6 +35,7 @@ struct CaptureBuffer : std::streambuf {
 };
 
 std::string scaffold(const ROMol &m) {
+  if (m.getRingInfo()->numRings() == 0) return "";  // MurckoDecompose finds out too, but takes cubic time
   std::unique_ptr<ROMol> s(MurckoDecompose(m));
   s->clearComputedProps();
   s->updatePropertyCache();
@@ -45,6 +46,10 @@ std::string scaffold(const ROMol &m) {
 std::unique_ptr<ExplicitBitVect> morgan(const ROMol &m) {
   return std::unique_ptr<ExplicitBitVect>(MorganFingerprints::getFingerprintAsBitVect(m, 2, 2048));
 }
+
+// largest is the number of atoms that a molecule may have. RDKit writes SMILES by recursion along the longest path, which
+// overflows the 8 MB stack of a thread somewhere above 10000 atoms.
+const unsigned largest = 5000;
 
 // molecule is RDKit's SmilesToMol step by step, without the last flag of assignStereochemistry: the flag marks atoms that
 // could be stereocentres but are not given as such, which nothing here asks for, and its ranking of all atoms takes time
@@ -123,8 +128,12 @@ std::unique_ptr<RWMol> parse(const std::string &smiles, std::string *why) {
     *why = logged();
     return nullptr;
   }
-  if (m->getNumAtoms() == 0 || m->getNumAtoms() > 65535) {
-    *why = m->getNumAtoms() == 0 ? "no atoms" : "more than 65535 atoms";
+  if (m->getNumAtoms() == 0) {
+    *why = "no atoms";
+    return nullptr;
+  }
+  if (m->getNumAtoms() > largest) {
+    *why = std::to_string(m->getNumAtoms()) + " atoms; at most " + std::to_string(largest) + " can be handled";
     return nullptr;
   }
   return m;

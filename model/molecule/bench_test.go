@@ -1,0 +1,93 @@
+package molecule
+
+import (
+	"context"
+	"fmt"
+	"testing"
+)
+
+// drugLike returns the SMILES of the golden molecules, repeated up to n.
+func drugLike(b *testing.B, n int) []string {
+	b.Helper()
+	var smiles []string
+	for want := golden(b); len(smiles) < n; {
+		for _, a := range want {
+			smiles = append(smiles, a.SMILES)
+		}
+	}
+	return smiles[:n]
+}
+
+func perMolecule(b *testing.B, n int) {
+	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "mol/s")
+}
+
+// BenchmarkParse is RDKit's SmilesToMol alone; BenchmarkFeaturise parses and writes graph arrays. Compare with -cpu 1.
+func BenchmarkParse(b *testing.B) {
+	smiles := drugLike(b, chunk)
+	for b.Loop() {
+		parseOnly(smiles)
+	}
+	perMolecule(b, len(smiles))
+}
+
+func BenchmarkFeaturise(b *testing.B) {
+	smiles := drugLike(b, chunk)
+	for _, name := range []string{"hu", "ogb"} {
+		f, err := FeaturesByName(name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				featurise(smiles, f)
+			}
+			perMolecule(b, len(smiles))
+		})
+	}
+}
+
+// BenchmarkBuild is a whole first start: all cores, the cache written and synced.
+func BenchmarkBuild(b *testing.B) {
+	smiles := drugLike(b, 40*chunk)
+	f, err := FeaturesByName("hu")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := 0; b.Loop(); i++ {
+		s, _, err := Open(context.Background(), b.TempDir(), fmt.Sprint(i), f, func() ([]Record, error) { return records(smiles...), nil }, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		s.Close()
+	}
+	perMolecule(b, len(smiles))
+}
+
+// BenchmarkOpen is a second start with 300 000 molecules.
+func BenchmarkOpen(b *testing.B) {
+	const n = 300_000
+	f, err := FeaturesByName("hu")
+	if err != nil {
+		b.Fatal(err)
+	}
+	dir := b.TempDir()
+	for b.Loop() {
+		s, _, err := Open(context.Background(), dir, "k", f, func() ([]Record, error) { return records(drugLike(b, n)...), nil }, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		s.Close()
+	}
+}
+
+func BenchmarkCluster(b *testing.B) {
+	for _, c := range []struct{ n, k int }{{5000, 100}, {5000, 1000}, {50_000, 10_000}} {
+		b.Run(fmt.Sprintf("n=%d/k=%d", c.n, c.k), func(b *testing.B) {
+			rows, _ := planted(c.n, c.k, 1)
+			for b.Loop() {
+				cluster(rows, c.k, 1)
+			}
+		})
+	}
+}
