@@ -38,6 +38,7 @@ type testCase struct {
 // RunAll tests every operation of a device.
 func RunAll(t *testing.T, b gpu.Backend) {
 	t.Run("Memory", func(t *testing.T) { testMemory(t, b) })
+	t.Run("Shapes", func(t *testing.T) { testShapes(t, b) })
 	for _, family := range []struct {
 		name  string
 		cases []testCase
