@@ -144,6 +144,11 @@ func updateCases(n int) []testCase {
 			u.P, u.G, u.M, u.V = m.inout("P", m.normal(n, 0, 1)), m.in("G", g), m.inout("M", make([]float64, n)), m.inout("V", make([]float64, n))
 			u.Eps = 1e-2
 			u.Jac = m.out("Jac", n)
+			terms := 0.0
+			for _, v := range g {
+				terms = max(terms, 1e-2/(math.Abs(v)+u.Eps)) // lr/(sqrt(vh)+eps)
+			}
+			m.terms(terms)
 			m.Update(u)
 		}}, testCase{fmt.Sprintf("Update/%d/%s/no second moment", n, rule), func(m *machine) {
 			// vh = 0 under a momentum: the step is mh/eps, the factor has one term.
