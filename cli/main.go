@@ -34,7 +34,7 @@ First steps:
    tapweight run --dataset my.csv --smiles smiles --labels y --pool pool.smi
    tapweight check hypergradient               # the float64 proof`,
 		Commands: []*cli.Command{runCommand(), resumeCommand(), evaluateCommand(), predictCommand(), embedCommand(), dataCommand(),
-			doctorCommand(), checkCommand(), benchCommand()},
+			planCommand(), doctorCommand(), checkCommand(), benchCommand()},
 		ExitErrHandler: func(*cli.Context, error) {}, // main prints it once
 	}
 	if err := app.RunContext(ctx, os.Args); err != nil {

@@ -68,12 +68,6 @@ func (p *Problem) Params() *param.Table { return p.params }
 // States returns the layout of the running statistics.
 func (p *Problem) States() *param.Table { return p.states }
 
-// Tasks returns the number of label columns.
-func (p *Problem) Tasks() int { return len(p.labels[0]) }
-
-// Encoder returns the encoder.
-func (p *Problem) Encoder() *gnn.Encoder { return p.encoder }
-
 // prepared is what a micro-batch remembers.
 type prepared struct {
 	packed         *gnn.Packed
@@ -159,10 +153,4 @@ func (p *Problem) Loss(t *tape.Tape, part *batch.Micro, d *batch.Device, pass ta
 	prep := part.Detail.(*prepared)
 	x := p.Forward(t, part, d, pass)
 	return t.ElementLoss(p.kind, x, d.Floats(prep.target), d.Floats(prep.weight), prep.scale, value)
-}
-
-// Rows returns the rows per depth of a micro-batch and the atoms they stand for.
-func (p *Problem) Rows(part *batch.Micro) (rows []int, atoms int) {
-	s := part.Detail.(*prepared).packed.Stack
-	return s.Rows(), s.Atoms
 }

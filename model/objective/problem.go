@@ -96,8 +96,16 @@ func (p *Problem) Groups() [][]int { return p.groups }
 // Len returns the number of molecules of the pool.
 func (p *Problem) Len() int { return p.pool.Set.Len() }
 
-// Encoder returns the shared encoder.
-func (p *Problem) Encoder() *gnn.Encoder { return p.encoder }
+// EncoderCount returns the number of the encoder's parameters, without padding.
+func (p *Problem) EncoderCount() int {
+	n := 0
+	for _, e := range p.params.Entries() {
+		if e.Offset < p.params.EncoderLen() {
+			n += e.Rows * e.Cols
+		}
+	}
+	return n
+}
 
 // prepared is what a micro-batch remembers between the host's and the device's half.
 type prepared struct {

@@ -34,7 +34,7 @@ func (c *Config) PrepareObjectives(pool *objective.Pool) error {
 	return err
 }
 
-// assemble builds the system of a configuration and the batches of its first iteration.
+// assemble opens the data of a configuration and builds its system with the batches of the first iteration.
 func (c *Config) assemble(ctx context.Context, b gpu.Backend, con *runlog.Console, measurable bool) (*bench, error) {
 	task, err := c.OpenTask(ctx, con)
 	if err != nil {
@@ -44,6 +44,11 @@ func (c *Config) assemble(ctx context.Context, b gpu.Backend, con *runlog.Consol
 	if err != nil {
 		return nil, err
 	}
+	return c.build(b, task, pool, measurable)
+}
+
+// build builds the system; with measurable true its settings suit finite differences.
+func (c *Config) build(b gpu.Backend, task *Task, pool *objective.Pool, measurable bool) (*bench, error) {
 	net, err := c.network()
 	if err != nil {
 		return nil, err

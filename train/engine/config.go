@@ -64,7 +64,9 @@ type Config struct {
 	Momentum        float64 `yaml:"momentum" group:"optimisers" usage:"of sgd"`
 	WeightDecay     float64 `yaml:"weight-decay" group:"optimisers" usage:"of pretraining and finetuning; the weights themselves never decay"`
 	Clip            float64 `yaml:"clip" group:"optimisers" usage:"largest norm of a gradient (0 = no limit)"`
-	Schedule        string  `yaml:"schedule" group:"optimisers" usage:"constant, linear or cosine"`
+	Schedule        string  `yaml:"schedule" group:"optimisers" usage:"constant, linear, cosine or step"`
+	StepSize        int     `yaml:"step-size" group:"optimisers" usage:"updates between the steps of --schedule step"`
+	StepFactor      float64 `yaml:"step-factor" group:"optimisers" usage:"factor of the learning rate at each step"`
 	Warmup          int     `yaml:"warmup" group:"optimisers" usage:"updates of linear warm-up"`
 	PretrainBatch   int     `yaml:"pretrain-batch" group:"optimisers" usage:"molecules of a pretraining batch (0 = preset)"`
 	FinetuneBatch   int     `yaml:"finetune-batch" group:"optimisers" usage:"molecules of a finetuning or validation batch (0 = preset)"`
@@ -98,7 +100,7 @@ func Default() Config {
 		Preset: "tiny", Network: "gin", Norm: "batch", Readout: "mean", Head: "linear", Compress: true,
 		Objectives: []string{"cluster-100", "mask-atom", "context", "contrast", "motif"}, Weights: []string{"learned"},
 		Gamma: 0.01, Hypergrad: "exact", Jacobian: "optimizer", Radius: 0.01,
-		Optimizer: "adam", ReweightOptim: "adam", Momentum: 0.9, Schedule: "constant", Accumulate: 1, PretrainUnroll: 1, FinetuneUnroll: 1,
+		Optimizer: "adam", ReweightOptim: "adam", Momentum: 0.9, Schedule: "constant", StepSize: 100, StepFactor: 0.9, Accumulate: 1, PretrainUnroll: 1, FinetuneUnroll: 1,
 		MaxIterations: 300, RetrainSteps: 500, ValidateEvery: 25, CheckpointEvery: 100, Seeds: 1, Device: "auto",
 	}
 }
@@ -245,6 +247,9 @@ func (c *Config) lower(lr float64) (optim.Config, error) {
 		o.Momentum = c.Momentum
 	}
 	o.WeightDecay, o.Clip, o.Schedule, o.Warmup = c.WeightDecay, c.Clip, c.Schedule, c.Warmup
+	if o.Schedule == "step" {
+		o.StepSize, o.StepFactor = c.StepSize, c.StepFactor
+	}
 	return o, nil
 }
 
@@ -260,7 +265,7 @@ func (c *Config) reweight() (optim.Config, error) {
 	}
 	lr := c.ReweightLR
 	if lr == 0 {
-		lr = 0.02
+		lr = 0.05
 		if rule == gpu.SGD {
 			lr = 10
 		}

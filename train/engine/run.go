@@ -358,6 +358,11 @@ func runAll(ctx context.Context, cfg Config, b gpu.Backend, con *runlog.Console)
 			return nil, err
 		}
 		con.Printf("pool %s: %d molecules, %d atoms", c.Pool, pool.Set.Len(), pool.Set.Atoms())
+		if s == 0 {
+			if err := c.fits(task, pool, info.Memory, con); err != nil {
+				return nil, err
+			}
+		}
 		for _, w := range c.Weights {
 			dir := cfg.Out
 			if s > 0 || w != c.Weights[0] {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"tapweight/gpu"
@@ -63,7 +64,6 @@ func (r *run) save() error {
 	if err := r.metrics.Sync(); err != nil {
 		return err
 	}
-	old := r.state.Tensors
 	s := r.state
 	s.Tensors = fmt.Sprintf("state-%s-%d.safetensors", s.Phase, s.Iteration+s.Step)
 	s.Metrics = r.metrics.Offset()
@@ -87,10 +87,14 @@ func (r *run) save() error {
 		return err
 	}
 	r.state.Tensors = s.Tensors
-	if old != "" && old != s.Tensors {
-		return os.Remove(r.path(old))
+	// A process that was killed here before may have left more than one older file.
+	stale, err := filepath.Glob(r.path("state-*.safetensors"))
+	for _, path := range stale {
+		if filepath.Base(path) != s.Tensors {
+			err = errors.Join(err, os.Remove(path))
+		}
 	}
-	return nil
+	return err
 }
 
 // load reads the folder's checkpoint; without one the run starts at the beginning.

@@ -86,6 +86,9 @@ func (m *Model) network(set *molecule.Set) (*downstream.Problem, *level.Predicto
 		}
 		m.b.Upload(bufs[1], running)
 	}
+	if err := m.file.Only(fin.Params(), fin.States()); err != nil {
+		return nil, nil, err
+	}
 	p, err := level.NewPredictor(m.b, fin.Params(), bufs[0], bufs[1])
 	return fin, p, err
 }

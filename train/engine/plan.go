@@ -1,0 +1,100 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"tapweight/gpu/dry"
+	"tapweight/kernels/op"
+	"tapweight/model/objective"
+	"tapweight/train/runlog"
+)
+
+// Plan is what a run needs, known before anything is computed.
+type Plan struct {
+	EncoderParameters  int                `json:"encoder_parameters"`
+	PretrainParameters int                `json:"pretrain_parameters"`
+	FinetuneParameters int                `json:"finetune_parameters"`
+	VectorBytes        int64              `json:"vector_bytes"` // parameters, moments, gradients
+	ArenaBytes         int64              `json:"arena_bytes"`  // activations at their peak
+	Levels             map[string]op.Cost `json:"levels"`       // of one iteration
+	Iterations         int                `json:"iterations"`
+	Rows               []int              `json:"rows"`
+	Atoms              int                `json:"atoms"`
+	Seconds            float64            `json:"estimated_seconds_per_iteration"` // 0 where the device was not measured
+}
+
+// Bytes returns the memory the run needs on the device.
+func (p *Plan) Bytes() int64 { return p.VectorBytes + p.ArenaBytes }
+
+// LevelNames lists the keys of Plan.Levels in order.
+var LevelNames = []string{"pretrain", "finetune", "validation", "hypergradient"}
+
+// sustained is the share of the measured peak that whole iterations reach, for estimates of time.
+const sustained = 0.65
+
+// MakePlan runs one iteration on the dry device. gflops is the device's measured peak, or 0.
+func MakePlan(ctx context.Context, c Config, gflops float64, con *runlog.Console) (*Plan, error) {
+	if err := c.Resolve(); err != nil {
+		return nil, err
+	}
+	task, err := c.OpenTask(ctx, con)
+	if err != nil {
+		return nil, err
+	}
+	defer task.Set.Close()
+	pool, err := c.OpenPool(ctx, task, con)
+	if err != nil {
+		return nil, err
+	}
+	defer pool.Set.Close()
+	return c.plan(task, pool, gflops)
+}
+
+func (c *Config) plan(task *Task, pool *objective.Pool, gflops float64) (*Plan, error) {
+	b := dry.Open(4)
+	x, err := c.build(b, task, pool, false)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{EncoderParameters: x.pre.EncoderCount(), PretrainParameters: x.pre.Params().Count(), FinetuneParameters: x.fin.Params().Count(),
+		Levels: map[string]op.Cost{}, Iterations: c.MaxIterations, VectorBytes: b.PeakBytes()}
+	p.Rows, p.Atoms = x.pre.Rows(x.preParts[0])
+	total := op.Cost{}
+	for i, step := range []func() error{
+		func() error { return x.sys.PretrainStep(x.preParts, true) },
+		func() error { return x.sys.FinetuneStep(x.finParts, true) },
+		func() error { return x.sys.ValidationStep(x.val) },
+		x.sys.ReweightStep,
+	} {
+		b.Reset()
+		if err := step(); err != nil {
+			return nil, fmt.Errorf("plan: %w", err)
+		}
+		p.Levels[LevelNames[i]] = b.Cost()
+		total = total.Plus(b.Cost())
+	}
+	p.ArenaBytes = x.sys.ArenaPeakBytes()
+	if gflops > 0 {
+		p.Seconds = float64(total.Flops) / (sustained * gflops * 1e9)
+	}
+	return p, nil
+}
+
+// fits refuses a run that the device's memory cannot hold, with the numbers.
+func (c *Config) fits(task *Task, pool *objective.Pool, available int64, con *runlog.Console) error {
+	if available == 0 {
+		return nil
+	}
+	p, err := c.plan(task, pool, 0)
+	if err != nil {
+		return err
+	}
+	const mib = 1 << 20
+	con.Printf("memory: %d MiB of vectors, %d MiB of activations; %d MiB are available", p.VectorBytes/mib, p.ArenaBytes/mib, available/mib)
+	if p.Bytes() > available {
+		return fmt.Errorf("this run needs %d MiB of memory (%d of them for the activations of a batch of %d molecules), %d MiB are available; "+
+			"use a smaller --pretrain-batch, or --accumulate to compute it in parts", p.Bytes()/mib, p.ArenaBytes/mib, c.PretrainBatch, available/mib)
+	}
+	return nil
+}
