@@ -1,0 +1,70 @@
+package level_test
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"tapweight/gpu/ref"
+	"tapweight/model/gnn"
+	"tapweight/model/objective"
+	"tapweight/train/level"
+)
+
+// gradients runs one pretraining and one finetuning step and returns the losses and both gradients.
+func gradients(t *testing.T, c setup) (loss, theta, omega []float64) {
+	t.Helper()
+	b := ref.Open()
+	sys, pre, fin := system(t, b, c)
+	p, f, _ := batches(t, pre, fin, 2, 1)
+	if err := sys.PretrainStep(p, false); err != nil {
+		t.Fatal(err)
+	}
+	theta = make([]float64, sys.Theta.Grad.Len())
+	if err := b.Download(theta, sys.Theta.Grad); err != nil {
+		t.Fatal(err)
+	}
+	if err := sys.FinetuneStep(f, false); err != nil {
+		t.Fatal(err)
+	}
+	omega = make([]float64, sys.Omega.Grad.Len())
+	if err := b.Download(omega, sys.Omega.Grad); err != nil {
+		t.Fatal(err)
+	}
+	s, err := sys.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(s.Pretrain, s.Finetune), theta, omega
+}
+
+// TestCompressionIsExact compares one row per distinct neighbourhood with one row per atom: every loss and every element of
+// both gradients, for every network and readout with all objectives at once.
+func TestCompressionIsExact(t *testing.T) {
+	for _, conv := range []gnn.Conv{gnn.GIN, gnn.GCN, gnn.SAGE, gnn.GAT} {
+		for _, readout := range []gnn.Readout{gnn.Mean, gnn.Sum, gnn.Max} {
+			for _, dropout := range []float64{0, 0.2} {
+				t.Run(fmt.Sprintf("%s/%s/dropout=%g", conv, readout, dropout), func(t *testing.T) {
+					c := standard()
+					c.conv, c.readout, c.dropout, c.objectives = conv, readout, dropout, objective.Names()
+					c.mode = level.Exact
+					loss, theta, omega := gradients(t, c)
+					c.compress = false
+					loss0, theta0, omega0 := gradients(t, c)
+					for name, pair := range map[string][2][]float64{"losses": {loss, loss0}, "θ": {theta, theta0}, "ω": {omega, omega0}} {
+						scale, worst := 0.0, 0.0
+						for i, v := range pair[1] {
+							scale = math.Max(scale, math.Abs(v))
+							if d := math.Abs(v - pair[0][i]); !(d <= worst) {
+								worst = d
+							}
+						}
+						if !(worst <= 1e-10*scale) {
+							t.Errorf("%s: differ by %g of %g", name, worst, scale)
+						}
+					}
+				})
+			}
+		}
+	}
+}
