@@ -170,7 +170,7 @@ func openCache(path, key string) (*mapping, error) {
 	if err != nil {
 		return nil, err
 	}
-	if info.Size() < int64(prefixBytes) {
+	if info.Size() == 0 { // cannot be mapped
 		return nil, errDamaged
 	}
 	data, err := unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_SHARED)
@@ -187,6 +187,9 @@ func openCache(path, key string) (*mapping, error) {
 
 func (m *mapping) check(key string) error {
 	d := m.data
+	if len(d) < prefixBytes {
+		return errDamaged
+	}
 	if string(d[:len(cacheMagic)]) != cacheMagic {
 		return errDamaged
 	}

@@ -43,20 +43,16 @@ func FuzzCache(f *testing.F) {
 	f.Add(whole)
 	f.Add(whole[:len(whole)/2])
 	f.Fuzz(func(t *testing.T, data []byte) {
-		path := filepath.Join(t.TempDir(), "x.mol")
 		for _, d := range [][]byte{data, seal(data)} {
-			if err := os.WriteFile(path, d, 0o644); err != nil {
-				t.Fatal(err)
-			}
-			s := Set{features: features, key: "k"}
-			m, err := openCache(path, "k")
+			s := Set{features: features}
+			m := mapping{data: d, sections: map[string][]byte{}}
+			err := m.check("k")
 			if err == nil {
-				if err = s.view(m); err == nil {
-					readAll(t, &s)
-				}
-				m.close()
+				err = s.view(&m)
 			}
-			if err != nil && !errors.Is(err, errDamaged) {
+			if err == nil {
+				readAll(t, &s)
+			} else if !errors.Is(err, errDamaged) {
 				t.Fatalf("%v is not damage", err)
 			}
 		}
@@ -98,8 +94,25 @@ func FuzzSMILES(f *testing.F) {
 		if len(smiles) > 300 { // the time of RDKit's stereochemistry grows with the cube of the length
 			t.Skip("too long to be quick")
 		}
-		for _, features := range []string{"hu", "ogb"} {
-			s, invalid := mustOpen(t, t.TempDir(), features, records(smiles))
+		for _, name := range []string{"hu", "ogb"} {
+			features, err := FeaturesByName(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			meta, sections, err := build(context.Background(), records(smiles), features, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := mapping{sections: map[string][]byte{}}
+			for _, s := range sections {
+				m.sections[s.name] = s.data
+			}
+			s := Set{features: features}
+			if err := s.view(&m); err != nil {
+				t.Fatal(err)
+			}
+			readAll(t, &s)
+			invalid := meta.(setMeta).Invalid
 			if s.Len()+len(invalid) != 1 {
 				t.Fatalf("%d accepted, %d refused", s.Len(), len(invalid))
 			}
@@ -108,19 +121,13 @@ func FuzzSMILES(f *testing.F) {
 					t.Fatalf("reason %q", r.Reason)
 				}
 			}
-			readAll(t, s)
-			if _, err := Scaffolds(s); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := Canonical(s); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := Fingerprints(s); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := Motifs(s); err != nil {
-				t.Fatal(err)
-			}
+		}
+		one := []string{strings.TrimSpace(smiles)}
+		textProperty(one, scaffoldKind)
+		textProperty(one, canonicalKind)
+		morgan(one)
+		if _, err := motifs(one); err != nil {
+			t.Fatal(err)
 		}
 	})
 }
