@@ -81,6 +81,11 @@ C=[N+]=[N-]
 CN=C=S
 OB(O)c1ccccc1
 C1=CC=CC=CC=C1
+C[C@H](C)O
+C[C@@](C)(C)F
+C/C(C)=C/C
+C[C@H]1CC[C@@H](C)CC1
+O[C@H]1C[C@@H](O)C1
 """.split()
 
 ELEMENTS = list(range(1, 119))
