@@ -33,11 +33,6 @@ func FeaturesByName(name string) (Features, error) {
 	return Features{}, fmt.Errorf("features %q is not one of hu, ogb", name)
 }
 
-// CustomFeatures describes a vocabulary of one's own, for networks that see no real molecules.
-func CustomFeatures(atomFields, bondFields []int, selfLoop uint8) Features {
-	return Features{Name: "custom", AtomFields: atomFields, BondFields: bondFields, maskAtom: make([]uint8, len(atomFields)), selfLoop: selfLoop}
-}
-
 func sum(v []int) int {
 	n := 0
 	for _, x := range v {
