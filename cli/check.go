@@ -69,6 +69,23 @@ func benchCommand() *cli.Command {
 		Name:  "bench",
 		Usage: "measure this machine",
 		Subcommands: []*cli.Command{{
+			Name: "export-batch", Usage: "write one iteration's batches and parameters for bench/peers",
+			Description: "Example: tapweight bench export-batch --preset paper --out build/peers",
+			Flags:       configFlags(),
+			Action: func(c *cli.Context) error {
+				cfg, err := configFrom(c)
+				if err != nil {
+					return err
+				}
+				if cfg.Out == "" {
+					return fmt.Errorf("give the folder to write to with --out DIR")
+				}
+				if err := os.MkdirAll(cfg.Out, 0o755); err != nil {
+					return err
+				}
+				return engine.ExportBatch(c.Context, cfg, cfg.Out, console(true))
+			},
+		}, {
 			Name: "iteration", Usage: "time whole iterations of the three levels",
 			Description: `Runs iterations on one batch, alternating with plain weighted steps, and prints medians.
 

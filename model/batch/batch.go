@@ -113,3 +113,6 @@ func (d *Device) Close() {
 		}
 	}
 }
+
+// HostInts views an array before it is uploaded.
+func (h *Host) HostInts(r Ints) []int32 { return h.ints[r.off : r.off+r.n] }

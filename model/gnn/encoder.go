@@ -83,7 +83,7 @@ func (e *Encoder) Forward(t *tape.Tape, p *Packed, d *batch.Device, pass tape.Pa
 		}
 		h = e.normalise(t, l, p, i, d, out, act, pass)
 		t.Done(out)
-		if pass.Train && e.Dropout > 0 {
+		if pass.Drop && e.Dropout > 0 {
 			dropped := t.Dropout(h, e.Dropout, pass.Layer(i))
 			t.Done(h)
 			h = dropped
@@ -129,7 +129,7 @@ func (e *Encoder) normalise(t *tape.Tape, l layer, p *Packed, i int, d *batch.De
 	run := tape.Running{Mean: l.runMean.Vector(pass.States), Var: l.runVar.Vector(pass.States)}
 	return t.BatchNorm(x, gamma, beta, run, tape.NormOptions{
 		Mult: d.Floats(p.mult[i]), Total: float64(p.Stack.Atoms), Act: act, Eps: normEps,
-		Frozen: !pass.Train, Update: pass.Update, Momentum: pass.Momentum,
+		Frozen: !pass.Batch, Update: pass.Update, Momentum: pass.Momentum,
 	})
 }
 

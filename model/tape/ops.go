@@ -144,9 +144,10 @@ func (t *Tape) Embedding(table *Var, idx gpu.Buffer, rows, fields int) *Var {
 // Pass says how a network's forward pass is to be run.
 type Pass struct {
 	States   gpu.Buffer // running statistics, in the layout of the network's table of states
-	Train    bool       // batch statistics and dropout; otherwise running statistics and none
-	Update   bool       // in training: fold the batch's statistics into the running ones
+	Batch    bool       // normalise with the batch's statistics; otherwise with the running ones
+	Update   bool       // with Batch: fold the batch's statistics into the running ones
 	Momentum float64    // weight of the batch in the running statistics
+	Drop     bool       // apply dropout
 	Dropout  gpu.Key    // Stream is the first random stream of the pass
 }
 

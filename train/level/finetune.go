@@ -15,7 +15,7 @@ func (s *System) FinetuneStep(parts []*batch.Micro, last bool) error {
 	s.B.Fill(s.ftLoss, 0)
 	s.B.Fill(s.prox, 0)
 	s.finParts = parts
-	s.finPass = tape.Pass{States: n.Running, Train: true, Update: true, Momentum: n.statMomentum(),
+	s.finPass = tape.Pass{States: n.Running, Batch: true, Update: true, Drop: true, Momentum: n.statMomentum(),
 		Dropout: gpu.Key{Seed: s.Opts.Seed, Step: uint32(n.Step), Stream: streamFinetune}}
 	if err := s.finetuneGradient(n.Value, n.Grad, s.ftLoss, s.finPass); err != nil {
 		return err
@@ -42,8 +42,13 @@ func (s *System) finetuneGradient(value, grad, loss gpu.Buffer, pass tape.Pass) 
 	return nil
 }
 
-// ValidationStep leaves the validation loss and its gradient with respect to ω. The network is in evaluation mode: running
-// statistics, no dropout.
+// validationPass normalises by the validation batch's own statistics, as the reference does: running statistics lag behind ω,
+// and what they would add to the gradient is that lag. No dropout, nothing is updated.
+func (s *System) validationPass() tape.Pass {
+	return tape.Pass{States: s.Omega.Running, Batch: true}
+}
+
+// ValidationStep leaves the validation loss and its gradient with respect to ω.
 func (s *System) ValidationStep(part *batch.Micro) error {
 	start := time.Now()
 	s.B.Fill(s.valLoss, 0)
@@ -52,7 +57,7 @@ func (s *System) ValidationStep(part *batch.Micro) error {
 		return err
 	}
 	s.work.Start(s.Omega.Params.Bind(s.Omega.Value), true)
-	l := s.Fin.Loss(s.work, part, s.dVal, tape.Pass{States: s.Omega.Running}, s.valLoss)
+	l := s.Fin.Loss(s.work, part, s.dVal, s.validationPass(), s.valLoss)
 	s.work.Backward(s.Omega.Params.Bind(s.valGrad), false, tape.Seed{Loss: l})
 	return s.since(start, &s.Elapsed.Validation)
 }
@@ -64,7 +69,7 @@ func (s *System) ValidationLoss(part *batch.Micro) (float64, error) {
 		return 0, err
 	}
 	s.work.Start(s.Omega.Params.Bind(s.Omega.Value), false)
-	s.Fin.Loss(s.work, part, s.dVal, tape.Pass{States: s.Omega.Running}, s.valLoss)
+	s.Fin.Loss(s.work, part, s.dVal, s.validationPass(), s.valLoss)
 	s.work.Release()
 	var v [1]float64
 	err := s.B.Download(v[:], s.valLoss)

@@ -30,7 +30,7 @@ func (s *System) PretrainStep(parts []*batch.Micro, last bool) error {
 	s.B.Fill(s.loss, 0)
 	s.B.Copy(s.lambda0, s.Lambda)
 	s.parts = parts
-	s.pass = tape.Pass{States: n.Running, Train: true, Update: true, Momentum: n.statMomentum(),
+	s.pass = tape.Pass{States: n.Running, Batch: true, Update: true, Drop: true, Momentum: n.statMomentum(),
 		Dropout: gpu.Key{Seed: s.Opts.Seed, Step: uint32(n.Step), Stream: streamPretrain}}
 	if last {
 		s.B.Fill(s.headGrad, 0)

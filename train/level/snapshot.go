@@ -189,7 +189,7 @@ var gradientSteps = [3]float64{1e-4, 1e-5, 1e-6}
 func (s *System) ProveGradients(pre, fin []*batch.Micro, seed uint64) ([]Proof, error) {
 	rng := rand.New(rand.NewPCG(seed, 0x67726164))
 	s.parts, s.finParts = pre, fin
-	s.pass = tape.Pass{States: s.Theta.Running, Train: true, Dropout: gpu.Key{Seed: s.Opts.Seed, Stream: streamPretrain}}
+	s.pass = tape.Pass{States: s.Theta.Running, Batch: true, Drop: true, Dropout: gpu.Key{Seed: s.Opts.Seed, Stream: streamPretrain}}
 	if err := s.dPre.Upload(&pre[0].Host); err != nil {
 		return nil, err
 	}
@@ -256,7 +256,7 @@ func (s *System) ProveGradients(pre, fin []*batch.Micro, seed uint64) ([]Proof, 
 	if err != nil {
 		return nil, err
 	}
-	pass := tape.Pass{States: s.Omega.Running, Train: true, Dropout: gpu.Key{Seed: s.Opts.Seed, Stream: streamFinetune}}
+	pass := tape.Pass{States: s.Omega.Running, Batch: true, Drop: true, Dropout: gpu.Key{Seed: s.Opts.Seed, Stream: streamFinetune}}
 	at := s.arena.Alloc(s.Omega.Value.Len())
 	defer s.arena.Free(at)
 	loss := func(d float64) (float64, error) {

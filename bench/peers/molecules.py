@@ -1,0 +1,327 @@
+"""One TapWeight iteration in PyTorch on the batch that `tapweight bench export-batch` wrote.
+
+Variants
+  reference  as the published code runs it: PyTorch Geometric layers, both finite-difference pairs of betty's darts
+  strong     hand-written aggregation, exact per-objective dot products; the objectives that share the clean graph by one
+             no-grad forward pair along the direction (cheaper than three backward passes)
+  plain      the weighted pretraining and the finetuning step without level III, hand-written aggregation
+Prints one JSON object per round on standard output.
+"""
+import argparse
+import json
+import resource
+import struct
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+
+def load(path):
+    """Reads a safetensors file of F32 and I32 tensors."""
+    raw = open(path, "rb").read()
+    n = struct.unpack("<Q", raw[:8])[0]
+    head = json.loads(raw[8 : 8 + n])
+    out = {}
+    for name, t in head.items():
+        if name == "__metadata__":
+            continue
+        lo, hi = t["data_offsets"]
+        a = np.frombuffer(raw, dtype={"F32": np.float32, "I32": np.int32}[t["dtype"]], count=(hi - lo) // 4, offset=8 + n + lo)
+        a = a.reshape(t["shape"])
+        out[name] = torch.from_numpy(a.astype(np.int64) if t["dtype"] == "I32" else a.copy())
+    return out
+
+
+class View:
+    """A batch of graphs with a row per atom; self loops (bond type 4, direction 0) added, edges sorted by receiver."""
+
+    def __init__(self, t, name):
+        self.atom = t[name + ".atom"]
+        n = self.atom.shape[0]
+        src, dst, bond = t[name + ".from"], t[name + ".to"], t[name + ".bond"]
+        loop = torch.arange(n)
+        src, dst = torch.cat([src, loop]), torch.cat([dst, loop])
+        bond = torch.cat([bond, torch.tensor([[4, 6]]).expand(n, 2)])
+        order = torch.argsort(dst, stable=True)
+        self.src, self.dst, self.bond = src[order], dst[order], bond[order]
+        self.code = self.bond[:, 0] * 9 + self.bond[:, 1]
+        ptr = t[name + ".ptr"]
+        self.size = ptr[1:] - ptr[:-1]
+        self.graph = torch.repeat_interleave(torch.arange(len(self.size)), self.size)
+        ones = torch.ones(len(self.src))
+        # The adjacency as CSR, and its transpose for the backward pass.
+        self.adj = torch.sparse_coo_tensor(torch.stack([self.dst, self.src]), ones, (n, n)).coalesce().to_sparse_csr()
+        self.adj_t = torch.sparse_coo_tensor(torch.stack([self.src, self.dst]), ones, (n, n)).coalesce().to_sparse_csr()
+        # How often each bond code enters each atom: the edge part of the sum is one small product.
+        self.count = torch.zeros(n, 81).index_put_((self.dst, self.code), ones, accumulate=True)
+        self.codes = torch.stack([torch.arange(81) // 9, torch.arange(81) % 9], 1).clamp(max=8)
+
+
+class Spmm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, adj, adj_t, h):
+        ctx.adj_t = adj_t
+        return adj @ h
+
+    @staticmethod
+    def backward(ctx, g):
+        return None, None, ctx.adj_t @ g
+
+
+class Encoder(torch.nn.Module):
+    def __init__(self, layers, width, pyg):
+        super().__init__()
+        self.pyg = pyg
+        self.atom = torch.nn.Embedding(124, width)
+        self.bond = torch.nn.ModuleList(torch.nn.Embedding(9, width) for _ in range(layers))
+        self.lin0 = torch.nn.ModuleList(torch.nn.Linear(width, 2 * width) for _ in range(layers))
+        self.lin1 = torch.nn.ModuleList(torch.nn.Linear(2 * width, width) for _ in range(layers))
+        self.norm = torch.nn.ModuleList(torch.nn.BatchNorm1d(width) for _ in range(layers))
+        if pyg:
+            from torch_geometric.nn import MessagePassing
+
+            class Sum(MessagePassing):
+                def __init__(self):
+                    super().__init__(aggr="add")
+
+                def message(self, x_j, edge_attr):
+                    return x_j + edge_attr
+
+            self.sum = Sum()
+
+    def forward(self, v):
+        h = self.atom(v.atom).sum(1)
+        last = len(self.norm) - 1
+        for i in range(last + 1):
+            if self.pyg:
+                s = self.sum.propagate(torch.stack([v.src, v.dst]), x=h, edge_attr=self.bond[i](v.bond).sum(1), size=None)
+            else:
+                s = Spmm.apply(v.adj, v.adj_t, h) + v.count @ self.bond[i](v.codes).sum(1)
+            h = self.norm[i](self.lin1[i](F.relu(self.lin0[i](s))))
+            if i < last:
+                h = F.relu(h)
+        return h
+
+    def pool(self, v, h):
+        out = torch.zeros(len(v.size), h.shape[1]).index_add_(0, v.graph, h)
+        return out / v.size[:, None]
+
+
+def fill(encoder, t, prefix):
+    """Copies our parameters into the encoder; returns its parameters in our order of names."""
+    def put(p, name):
+        with torch.no_grad():
+            p.copy_(t[prefix + name])
+    put(encoder.atom.weight, "encoder.atom.weight")
+    for i in range(len(encoder.norm)):
+        at = f"encoder.layers.{i}."
+        put(encoder.bond[i].weight, at + "bond.weight")
+        put(encoder.lin0[i].weight, at + "mlp.0.weight")
+        put(encoder.lin0[i].bias, at + "mlp.0.bias")
+        put(encoder.lin1[i].weight, at + "mlp.2.weight")
+        put(encoder.lin1[i].bias, at + "mlp.2.bias")
+        put(encoder.norm[i].weight, at + "norm.weight")
+        put(encoder.norm[i].bias, at + "norm.bias")
+
+
+class Iteration:
+    clusters = ["cluster-100", "cluster-1000", "cluster-10000"]
+
+    def __init__(self, path, pyg, gamma):
+        t = load(path)
+        self.t, self.gamma = t, gamma
+        layers = sum(1 for n in t if n.startswith("theta/encoder.layers.") and n.endswith("norm.weight"))
+        width = t["theta/encoder.atom.weight"].shape[1]
+        self.views = {n: View(t, "view." + n) for n in ["clean", "masked-atoms", "augmented-a", "augmented-b", "finetune", "validation"]}
+        self.theta, self.omega = Encoder(layers, width, pyg), Encoder(layers, width, pyg)
+        fill(self.theta, t, "theta/")
+        fill(self.omega, t, "omega/")
+        grad = lambda n: t[n].clone().requires_grad_()
+        self.heads = {n: [grad(f"theta/heads.{n}.weight"), grad(f"theta/heads.{n}.bias")] for n in self.clusters + ["mask-atom"]}
+        self.proj = [grad(f"theta/heads.contrast.{i}.{p}") for i in (0, 2) for p in ("weight", "bias")]
+        self.head = [grad("omega/head.weight"), grad("omega/head.bias")]
+        self.names = self.clusters + ["mask-atom", "contrast"]
+        self.logits = torch.zeros(5)
+        self.opt_theta = torch.optim.SGD(self.theta_params(), lr=0.05, momentum=0.9)
+        self.opt_omega = torch.optim.SGD(list(self.omega.parameters()) + self.head, lr=0.01, momentum=0.9)
+
+    def theta_params(self):
+        return list(self.theta.parameters()) + [p for h in self.heads.values() for p in h] + self.proj
+
+    def clean(self):
+        v = self.views["clean"]
+        z = self.theta.pool(v, self.theta(v))
+        return [F.cross_entropy(F.linear(z, *self.heads[n]), self.t["target." + n]) for n in self.clusters]
+
+    def mask(self):
+        v = self.views["masked-atoms"]
+        h = self.theta(v)[self.t["mask.atom"]]
+        return [F.cross_entropy(F.linear(h, *self.heads["mask-atom"]), self.t["mask.element"])]
+
+    def contrast(self):
+        z = torch.cat([self.theta.pool(self.views[n], self.theta(self.views[n])) for n in ("augmented-a", "augmented-b")])
+        z = F.linear(F.relu(F.linear(z, self.proj[0], self.proj[1])), self.proj[2], self.proj[3])
+        z = z / (z.pow(2).sum(1, keepdim=True) + 1e-12).sqrt()
+        s = (z @ z.T / 0.1).fill_diagonal_(float("-inf"))
+        n = len(s)
+        return [F.cross_entropy(s, (torch.arange(n) + n // 2) % n)]
+
+    def losses(self):
+        return self.clean() + self.mask() + self.contrast()
+
+    def task(self, name):
+        v = self.views[name]
+        return F.mse_loss(F.linear(self.omega.pool(v, self.omega(v)), *self.head)[:, 0], self.t["target." + name])
+
+    def prox(self):
+        return self.gamma * sum((a - b).pow(2).sum() for a, b in zip(self.omega.parameters(), self.theta.parameters()))
+
+    def freeze(self, on):
+        for m in self.theta.norm:
+            m.momentum = 0.0 if on else 0.1
+
+    def finetune(self):
+        self.opt_omega.zero_grad(set_to_none=True)
+        loss = self.task("finetune")
+        ref = [p.detach() for p in self.theta.parameters()]
+        (loss + self.gamma * sum((a - b).pow(2).sum() for a, b in zip(self.omega.parameters(), ref))).backward()
+        self.opt_omega.step()
+        return loss.item()
+
+    def validation(self):
+        self.omega.eval()
+        loss = self.task("validation")
+        v = torch.autograd.grad(loss, list(self.omega.parameters()))
+        self.omega.train()
+        return loss.item(), v
+
+    def weighted(self, losses, lam):
+        self.opt_theta.zero_grad(set_to_none=True)
+        sum(l * w for l, w in zip(losses, lam)).backward()
+        self.opt_theta.step()
+
+    def finish(self, h, lam):
+        self.logits -= 1.0 * lam * (h - (lam * h).sum())
+
+    def run_plain(self):
+        lam = torch.softmax(self.logits, 0)
+        start = time.perf_counter()
+        losses = self.losses()
+        self.weighted(losses, lam)
+        mid = time.perf_counter()
+        ft = self.finetune()
+        return dict(pretrain=mid - start, finetune=time.perf_counter() - mid), [l.item() for l in losses], ft, None, None
+
+    def run_reference(self):
+        lam = torch.softmax(self.logits, 0)
+        t0 = time.perf_counter()
+        losses = self.losses()
+        self.weighted(losses, lam)
+        t1 = time.perf_counter()
+        ft = self.finetune()
+        t2 = time.perf_counter()
+        val, v = self.validation()
+        t3 = time.perf_counter()
+        # Pair one: gradient with respect to theta of the finetuning loss at omega +- eps v.
+        omega, theta = list(self.omega.parameters()), list(self.theta.parameters())
+        eps = 0.01 / torch.cat([x.reshape(-1) for x in v]).norm()
+        grads = []
+        for side, back in ((1, -2), (-1, 1)):
+            with torch.no_grad():
+                for p, d in zip(omega, v):
+                    p.add_(d, alpha=float(eps) * (1 if side == 1 else -2))
+            loss = self.task("finetune") + self.prox()
+            grads.append(torch.autograd.grad(loss, theta))
+        with torch.no_grad():
+            for p, d in zip(omega, v):
+                p.add_(d, alpha=float(eps))
+        u = [-(a - b) / (2 * eps) for a, b in zip(*grads)]
+        # Pair two: gradient with respect to the logits of the weighted loss at theta +- eps u.
+        eps = 0.01 / torch.cat([x.reshape(-1) for x in u]).norm()
+        sides = []
+        for step in (1, -2):
+            with torch.no_grad():
+                for p, d in zip(theta, u):
+                    p.add_(d, alpha=float(eps) * step)
+            a = self.logits.clone().requires_grad_()
+            total = (torch.stack(self.losses()) * torch.softmax(a, 0)).sum()
+            sides.append(torch.autograd.grad(total, a)[0])
+        with torch.no_grad():
+            for p, d in zip(theta, u):
+                p.add_(d, alpha=float(eps))
+        h = -(sides[0] - sides[1]) / (2 * eps)
+        self.logits -= h
+        t4 = time.perf_counter()
+        return dict(pretrain=t1 - t0, finetune=t2 - t1, validation=t3 - t2, hypergradient=t4 - t3), [l.item() for l in losses], ft, val, h.tolist()
+
+    def run_strong(self):
+        lam = torch.softmax(self.logits, 0)
+        t0 = time.perf_counter()
+        enc = list(self.theta.parameters())
+        self.opt_theta.zero_grad(set_to_none=True)
+        before = [p.detach().clone() for p in enc]
+        # The clean graph: one weighted backward pass; its derivatives come from a forward pair later.
+        clean = self.clean()
+        sum(l * w for l, w in zip(clean, lam)).backward()
+        # The others stand alone: their encoder gradients are kept apart.
+        apart, rest = [], []
+        for i, group in ((3, self.mask), (4, self.contrast)):
+            loss = group()[0]
+            heads = self.heads["mask-atom"] if i == 3 else self.proj
+            g = torch.autograd.grad(loss, enc + heads)
+            for p, d in zip(enc + heads, g):
+                p.grad = d * lam[i] if p.grad is None else p.grad.add_(d, alpha=float(lam[i]))
+            apart.append(g[: len(enc)])
+            rest.append(loss)
+        self.opt_theta.step()
+        t1 = time.perf_counter()
+        ft = self.finetune()
+        t2 = time.perf_counter()
+        val, v = self.validation()
+        t3 = time.perf_counter()
+        # w: derivative with respect to theta's gradient; SGD's factors are -lr each.
+        w = [-2 * self.gamma * 0.01 * 0.05 * x for x in v]
+        h = [0.0] * 3 + [sum((a * b).sum() for a, b in zip(g, w)).item() for g in apart]
+        eps = 0.01 / torch.cat([x.reshape(-1) for x in w]).norm()
+        after = [p.detach().clone() for p in enc]
+        values = []
+        with torch.no_grad():
+            self.freeze(True)
+            for side in (1, -1):
+                for p, b, d in zip(enc, before, w):
+                    p.copy_(b + side * eps * d)
+                values.append([l.item() for l in self.clean()])
+            self.freeze(False)
+            for p, a in zip(enc, after):
+                p.copy_(a)
+        for i in range(3):
+            h[i] = ((values[0][i] - values[1][i]) / (2 * eps)).item()
+        self.finish(torch.tensor(h), lam)
+        t4 = time.perf_counter()
+        losses = [l.item() for l in clean] + [l.item() for l in rest]
+        return dict(pretrain=t1 - t0, finetune=t2 - t1, validation=t3 - t2, hypergradient=t4 - t3), losses, ft, val, h
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("batch")
+    p.add_argument("--variant", choices=["reference", "strong", "plain"], required=True)
+    p.add_argument("--rounds", type=int, default=1)
+    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--gamma", type=float, default=1e-3)
+    a = p.parse_args()
+    torch.set_num_threads(a.threads)
+    torch.manual_seed(0)
+    it = Iteration(a.batch, a.variant == "reference", a.gamma)
+    for r in range(a.rounds + 1):
+        ms, losses, ft, val, h = getattr(it, "run_" + a.variant)()
+        ms = {k: 1000 * v for k, v in ms.items()}
+        ms["total"] = sum(ms.values())
+        out = dict(variant=a.variant, round=r, warmup=r == 0, ms=ms, losses=dict(zip(it.names, losses), finetune=ft, validation=val), h=h,
+                   peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, torch=torch.__version__, threads=a.threads)
+        print(json.dumps(out), flush=True)
+
+
+main()
