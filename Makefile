@@ -6,7 +6,7 @@ DEBS  := g++ librdkit-dev libboost-dev libdnnl-dev
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo dev)
 SOURCES := $(shell find kernels gpu model train cli -name '*.go' -o -name '*.cc' -o -name '*.h' -o -name '*.inc' -o -name '*.tsv' -o -name '*.csv' -o -name '*.smi')
 
-.PHONY: help deps build demo test race lint fmt fuzz bench bench-peers experiments clean
+.PHONY: help deps build demo test race lint fmt fuzz bench bench-peers clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -59,6 +59,12 @@ bench: build ## kernels and whole iterations on this machine
 	$(GO) test ./gpu/cpu -run '^$$' -bench . -benchtime 20x
 	./tapweight bench iteration --preset paper --optimizer sgd --objectives cluster-100,cluster-1000,cluster-10000,mask-atom,contrast
 	./tapweight bench iteration --preset paper --optimizer sgd --objectives cluster-100,cluster-1000,cluster-10000,mask-atom,contrast --compress=false --rounds 3
+
+bench-peers: build ## one iteration against PyTorch, interleaved (half an hour; downloads PyTorch)
+	@test -x $(BUILD)/peers-venv/bin/python || python3 -m venv $(BUILD)/peers-venv
+	@$(BUILD)/peers-venv/bin/pip install -q -r bench/peers/requirements.txt
+	mkdir -p $(BUILD)/peers
+	$(BUILD)/peers-venv/bin/python bench/peers/compare.py ./tapweight $(BUILD)/peers bench/results/peers.md
 
 clean: ## remove what was built
 	rm -rf $(BUILD) tapweight

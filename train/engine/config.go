@@ -99,7 +99,7 @@ func Default() Config {
 		Dataset: "demo", SMILES: "smiles", Task: "auto", Split: "scaffold", Features: "hu", OnInvalid: "skip", Pool: "demo",
 		Preset: "tiny", Network: "gin", Norm: "batch", Readout: "mean", Head: "linear", Compress: true,
 		Objectives: []string{"cluster-100", "mask-atom", "context", "contrast", "motif"}, Weights: []string{"learned"},
-		Gamma: 0.01, Hypergrad: "exact", Jacobian: "optimizer", Radius: 0.01,
+		Gamma: 0.1, Hypergrad: "exact", Jacobian: "optimizer", Radius: 0.01,
 		Optimizer: "adam", ReweightOptim: "adam", Momentum: 0.9, Schedule: "constant", StepSize: 100, StepFactor: 0.9, Accumulate: 1, PretrainUnroll: 1, FinetuneUnroll: 1,
 		MaxIterations: 300, RetrainSteps: 500, ValidateEvery: 25, CheckpointEvery: 100, Seeds: 1, Device: "auto",
 	}
