@@ -58,20 +58,24 @@ func ExportBatch(ctx context.Context, c Config, dir string, con *runlog.Console)
 	}
 	r := run{cfg: c}
 	targets, _ := task.targets()
-	for name, index := range map[string][]int{
-		"finetune": r.order(task.Split.Train, c.FinetuneBatch, seedTrain)(0), "validation": r.order(task.Split.Valid, c.FinetuneBatch, seedValid)(0),
+	for _, part := range []struct {
+		name  string
+		index []int
+	}{
+		{"finetune", r.order(task.Split.Train, c.FinetuneBatch, seedTrain)(0)}, {"validation", r.order(task.Split.Valid, c.FinetuneBatch, seedValid)(0)},
 	} {
 		var u gnn.Union
 		u.Reset(len(task.Set.Features().AtomFields))
 		var y []float64
-		for _, m := range index {
+		for _, m := range part.index {
 			u.Add(task.Set.Graph(m))
 			y = append(y, targets[m][0])
 		}
-		ts = append(ts, exportUnion("view."+name, &u, c)...)
-		ts = append(ts, checkpoint.NewTensor("target."+name, []int{len(y)}, y, 4))
+		ts = append(ts, exportUnion("view."+part.name, &u, c)...)
+		ts = append(ts, checkpoint.NewTensor("target."+part.name, []int{len(y)}, y, 4))
 	}
-	for prefix, n := range map[string]*level.Network{"theta/": x.sys.Theta, "omega/": x.sys.Omega} {
+	for i, n := range []*level.Network{x.sys.Theta, x.sys.Omega} {
+		prefix := []string{"theta/", "omega/"}[i]
 		for _, v := range n.Vectors() {
 			if v.Name != "value" {
 				continue

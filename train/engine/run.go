@@ -319,7 +319,7 @@ func writeConfig(cfg *Config) error {
 		return err
 	}
 	old, err := os.ReadFile(path)
-	if err == nil {
+	if _, began := os.Stat(filepath.Join(cfg.Out, "metrics.jsonl")); err == nil && began == nil {
 		was := Config{}
 		if err := ParseConfig(old, &was); err != nil {
 			return fmt.Errorf("%s: %w", path, err)

@@ -43,7 +43,7 @@ func (s *System) finetuneGradient(value, grad, loss gpu.Buffer, pass tape.Pass) 
 }
 
 // validationPass normalises by the validation batch's own statistics, as the reference does: running statistics lag behind ω,
-// and what they would add to the gradient is that lag. No dropout, nothing is updated.
+// and what they add to the gradient is that lag. No dropout, nothing is updated.
 func (s *System) validationPass() tape.Pass {
 	return tape.Pass{States: s.Omega.Running, Batch: true}
 }
