@@ -16,6 +16,7 @@ import time
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch_geometric.nn import MessagePassing
 
 
 def load(path):
@@ -70,6 +71,19 @@ class Spmm(torch.autograd.Function):
         return None, None, ctx.adj_t @ g
 
 
+class Sum(MessagePassing):
+    """The GIN sum as a user of PyTorch Geometric writes it."""
+
+    def __init__(self):
+        super().__init__(aggr="add")
+
+    def forward(self, h, edge_index, e):
+        return self.propagate(edge_index, x=h, edge_attr=e)
+
+    def message(self, x_j, edge_attr):
+        return x_j + edge_attr
+
+
 class Encoder(torch.nn.Module):
     def __init__(self, layers, width, pyg):
         super().__init__()
@@ -80,15 +94,6 @@ class Encoder(torch.nn.Module):
         self.lin1 = torch.nn.ModuleList(torch.nn.Linear(2 * width, width) for _ in range(layers))
         self.norm = torch.nn.ModuleList(torch.nn.BatchNorm1d(width) for _ in range(layers))
         if pyg:
-            from torch_geometric.nn import MessagePassing
-
-            class Sum(MessagePassing):
-                def __init__(self):
-                    super().__init__(aggr="add")
-
-                def message(self, x_j, edge_attr):
-                    return x_j + edge_attr
-
             self.sum = Sum()
 
     def forward(self, v):
@@ -96,7 +101,7 @@ class Encoder(torch.nn.Module):
         last = len(self.norm) - 1
         for i in range(last + 1):
             if self.pyg:
-                s = self.sum.propagate(torch.stack([v.src, v.dst]), x=h, edge_attr=self.bond[i](v.bond).sum(1), size=None)
+                s = self.sum(h, torch.stack([v.src, v.dst]), self.bond[i](v.bond).sum(1))
             else:
                 s = Spmm.apply(v.adj, v.adj_t, h) + v.count @ self.bond[i](v.codes).sum(1)
             h = self.norm[i](self.lin1[i](F.relu(self.lin0[i](s))))

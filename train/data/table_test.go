@@ -1,0 +1,149 @@
+package data
+
+import (
+	"bytes"
+	"compress/gzip"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func write(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestReadTable(t *testing.T) {
+	path := write(t, "a.csv", "\xef\xbb\xbfname,smiles,y1,y2\r\n\"a, b\",CCO ,1.5,\r\nc,CC,-2,0\r\n")
+	for _, labels := range [][]string{{"y1", "y2"}, {"y2", "y1"}} {
+		tab, err := ReadTable(path, Columns{SMILES: "smiles", Labels: labels})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(tab.SMILES, " "); got != "CCO CC" {
+			t.Errorf("SMILES %q", got)
+		}
+		j := map[string]int{tab.Tasks[0]: 0, tab.Tasks[1]: 1}
+		if tab.Labels[0][j["y1"]] != 1.5 || !math.IsNaN(tab.Labels[0][j["y2"]]) || tab.Labels[1][j["y1"]] != -2 {
+			t.Errorf("labels %v", tab.Labels)
+		}
+		if tab.Line[0] != 2 || tab.Line[1] != 3 {
+			t.Errorf("lines %v", tab.Line)
+		}
+	}
+}
+
+func TestReadTableErrors(t *testing.T) {
+	c := Columns{SMILES: "smiles", Labels: []string{"y"}}
+	for content, want := range map[string]string{
+		"":                        "empty file",
+		"smiles,y\n":              "no rows",
+		"smiles,yy\nC,1\n":        `no column "y"; the nearest is "yy"`,
+		"smile,y\nC,1\n":          `no column "smiles"; the nearest is "smile"`,
+		"smiles,y\nC,1\nCC,x\n":   `a.csv:3:4: column "y": "x" is not a number`,
+		"smiles,y\nC,NaN\n":       `a.csv:2:3: column "y": "NaN" is not a finite number`,
+		"smiles,y\nC,inf\n":       "is not a finite number",
+		"smiles,y\nC,\nCC,\n":     `every label of column "y" is missing`,
+		"smiles,y\nC,1\nCC,1,2\n": "line 3",
+		"smiles,y\n\"C,1\nCC,1\n": "line",
+	} {
+		_, err := ReadTable(write(t, "a.csv", content), c)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want %q", content, err, want)
+		}
+	}
+	if _, err := ReadTable(write(t, "a.csv.gz", "plain"), c); err == nil || !strings.Contains(err.Error(), "not a gzip file") {
+		t.Errorf("plain text named .gz: %v", err)
+	}
+	var z bytes.Buffer
+	w := gzip.NewWriter(&z)
+	w.Write([]byte("smiles,y\nC,1\n"))
+	w.Close()
+	if _, err := ReadTable(write(t, "a.csv.gz", z.String()), c); err != nil {
+		t.Errorf("gzip: %v", err)
+	}
+	if _, err := ReadTable(write(t, "b.csv.gz", z.String()[:z.Len()-6]), c); err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("cut gzip: %v", err)
+	}
+}
+
+func TestReadPool(t *testing.T) {
+	p, err := ReadPool(write(t, "p.smi", "CCO ethanol\n\nc1ccccc1\tbenzene\nC\n"), "smiles", 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Join(p.SMILES, " ") != "CCO c1ccccc1" || p.Line[1] != 3 {
+		t.Errorf("pool %v at %v", p.SMILES, p.Line)
+	}
+	if _, err := ReadPool(write(t, "e.smi", "\n\n"), "smiles", 0); err == nil || !strings.Contains(err.Error(), "empty") {
+		t.Errorf("empty pool: %v", err)
+	}
+}
+
+// TestPresetsReadTheRealFiles checks the row counts of the MoleculeNet files.
+func TestPresetsReadTheRealFiles(t *testing.T) {
+	dir := os.Getenv("TAPWEIGHT_DATA")
+	if dir == "" {
+		dir = "../../../shared/data"
+	}
+	if _, err := os.Stat(dir); err != nil {
+		t.Skip("the MoleculeNet files are not here: set TAPWEIGHT_DATA to their folder")
+	}
+	rows := map[string]int{"esol": 1128, "freesolv": 642, "lipo": 4200, "bbbp": 2050, "bace": 1513, "clintox": 1478, "sider": 1427, "tox21": 7831,
+		"toxcast": 8576, "hiv": 41127, "muv": 93087, "qm7": 6830, "qm8": 21786, "demo": 1128}
+	tasks := map[string]int{"clintox": 2, "sider": 27, "tox21": 12, "toxcast": 617, "muv": 17, "qm8": 12}
+	for _, p := range Presets() {
+		r, err := Resolve(p.Name, dir, Columns{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tab, err := ReadTable(r.File, r.Columns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(tab.SMILES) != rows[p.Name] || len(tab.Tasks) != max(tasks[p.Name], 1) {
+			t.Errorf("%s: %d rows and %d tasks", p.Name, len(tab.SMILES), len(tab.Tasks))
+		}
+		if p.Kind == Classification {
+			if err := tab.CheckClasses(); err != nil {
+				t.Error(err)
+			}
+		}
+		if got := InferKind(tab.Labels); got != p.Kind {
+			t.Errorf("%s: inferred %s", p.Name, got)
+		}
+	}
+}
+
+func TestEmbeddedDataAreTheSources(t *testing.T) {
+	for name, want := range map[string]string{
+		"esol.csv":    "8c06a76f0c6487d29ab0f903e6a7a7139f189ab3c1178f159c8be8964602f189",
+		"zinc_5k.smi": "6e84077b6fa05557284548444c363b2145c842efb543985a02540bbe1ae0a796",
+	} {
+		content, err := readAll(embeddedPrefix + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := keyOf(content); got != want {
+			t.Errorf("%s: sha256 %s", name, got)
+		}
+	}
+}
+
+func FuzzTable(f *testing.F) {
+	f.Add([]byte("smiles,y\nCCO,1\n"))
+	f.Add([]byte("smiles,y,part\n\"C\nC\",,train\n"))
+	f.Add([]byte("\xef\xbb\xbfsmiles,y\r\nC,1e400\r\n"))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		tab, err := parseTable("f.csv", content, Columns{SMILES: "smiles", Labels: []string{"*"}})
+		if err == nil && (len(tab.SMILES) != len(tab.Labels) || len(tab.Line) != len(tab.SMILES)) {
+			t.Fatalf("%d molecules, %d labels, %d lines", len(tab.SMILES), len(tab.Labels), len(tab.Line))
+		}
+	})
+}

@@ -1,0 +1,68 @@
+package metric
+
+import (
+	"math"
+	"strings"
+	"testing"
+)
+
+func column(v ...float64) [][]float64 {
+	var rows [][]float64
+	for _, x := range v {
+		rows = append(rows, []float64{x})
+	}
+	return rows
+}
+
+// TestROCAUC holds values that scikit-learn's roc_auc_score gives for the same inputs.
+func TestROCAUC(t *testing.T) {
+	for _, c := range []struct {
+		score, label []float64
+		want         float64
+	}{
+		{[]float64{0.1, 0.4, 0.35, 0.8}, []float64{0, 0, 1, 1}, 0.75},
+		{[]float64{1, 1, 1, 1}, []float64{0, 1, 0, 1}, 0.5},
+		{[]float64{0.5, 0.5, 0.2, 0.9, 0.7}, []float64{1, 0, 0, 1, 0}, 0.75},
+		{[]float64{3, 2, 1}, []float64{0, 1, 1}, 0},
+	} {
+		r, err := Score("roc-auc", column(c.score...), column(c.label...), []string{"t"})
+		if err != nil || !(math.Abs(r.Value-c.want) < 1e-15) {
+			t.Errorf("%v %v: %v %v, want %v", c.score, c.label, r.Value, err, c.want)
+		}
+	}
+}
+
+func TestRegressionMetrics(t *testing.T) {
+	p, y := column(1, 2, 7), column(0, 4, math.NaN())
+	for name, want := range map[string]float64{"rmse": math.Sqrt(2.5), "mae": 1.5} {
+		if r, err := Score(name, p, y, []string{"t"}); err != nil || !(math.Abs(r.Value-want) < 1e-15) {
+			t.Errorf("%s: %v %v, want %v", name, r.Value, err, want)
+		}
+	}
+}
+
+func TestUndefinedTasksAreNamed(t *testing.T) {
+	p := [][]float64{{1, 1}, {2, 2}}
+	r, err := Score("roc-auc", p, [][]float64{{0, 1}, {1, 1}}, []string{"good", "one-class"})
+	if err != nil || r.Value != 1 || strings.Join(r.Skipped, " ") != "one-class" {
+		t.Errorf("%+v %v", r, err)
+	}
+	if _, err := Score("roc-auc", p, [][]float64{{1, 1}, {1, 1}}, []string{"a", "b"}); err == nil || !strings.Contains(err.Error(), "undefined") {
+		t.Errorf("no defined task: %v", err)
+	}
+}
+
+func TestSpread(t *testing.T) {
+	if s := Summarise([]float64{1, 2, 3}); s.Mean != 2 || s.Std != 1 || s.N != 3 {
+		t.Errorf("%+v", s)
+	}
+	if s := Summarise([]float64{4}); s.Mean != 4 || s.Std != 0 {
+		t.Errorf("%+v", s)
+	}
+	if s := Paired([]float64{1, 2}, []float64{3, 4}); s.Mean != -2 || s.Std != 0 {
+		t.Errorf("%+v", s)
+	}
+	if !Better("rmse", 1, 2) || !Better("roc-auc", 2, 1) {
+		t.Error("direction")
+	}
+}
