@@ -11,7 +11,7 @@ import (
 func molecules(n int) (smiles, scaffolds []string) {
 	for i := range n {
 		smiles = append(smiles, fmt.Sprintf("C%d", i))
-		scaffolds = append(scaffolds, fmt.Sprintf("S%d", i*i%17))
+		scaffolds = append(scaffolds, fmt.Sprintf("S%d", i*i%101))
 	}
 	return smiles, scaffolds
 }
