@@ -81,7 +81,8 @@ func (s *Split) byColumn(part []string) error {
 // orderGroups groups molecules by scaffold and orders the groups.
 //
 // scaffold: the largest first, among equals the one with the largest first index (pretrain-gnns, Hu et al. 2020).
-// random-scaffold: shuffled. balanced-scaffold: groups larger than half a validation part first, the others shuffled (chemprop).
+// random-scaffold: shuffled. balanced-scaffold: groups larger than half a validation part first, then
+// the others, each kind shuffled (chemprop).
 func orderGroups(kind string, scaffolds []string, rng *rand.Rand) [][]int {
 	at := map[string]int{}
 	var groups [][]int
@@ -113,6 +114,7 @@ func orderGroups(kind string, scaffolds []string, rng *rand.Rand) [][]int {
 				small = append(small, g)
 			}
 		}
+		rng.Shuffle(len(big), func(a, b int) { big[a], big[b] = big[b], big[a] })
 		rng.Shuffle(len(small), func(a, b int) { small[a], small[b] = small[b], small[a] })
 		groups = append(big, small...)
 	}

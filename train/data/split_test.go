@@ -3,6 +3,7 @@ package data
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -66,6 +67,58 @@ func TestScaffoldOrder(t *testing.T) {
 	groups := orderGroups("scaffold", []string{"a", "b", "b", "c", "c", "d"}, nil)
 	if got, want := fmt.Sprint(groups), "[[3 4] [1 2] [5] [0]]"; got != want {
 		t.Errorf("groups %s, want %s", got, want)
+	}
+}
+
+// TestFill deals 10 molecules with room for 8 and 9: a group that does not fit train goes on, and a later smaller one may still fit.
+func TestFill(t *testing.T) {
+	var s Split
+	s.fill([][]int{{0, 1, 2, 3, 4, 5}, {6, 7, 8}, {9}}, 10)
+	if got, want := fmt.Sprint(s.Train, s.Valid, s.Test), "[0 1 2 3 4 5 9] [6 7 8] []"; got != want {
+		t.Errorf("parts %s, want %s", got, want)
+	}
+	s = Split{}
+	s.fill([][]int{{0, 1, 2, 3, 4, 5, 6}, {7, 8, 9}}, 10)
+	if got, want := fmt.Sprint(s.Train, s.Valid, s.Test), "[0 1 2 3 4 5 6] [] [7 8 9]"; got != want {
+		t.Errorf("parts %s, want %s", got, want)
+	}
+}
+
+// TestBalancedScaffoldShufflesBothKinds as chemprop does: the large groups lead, in an order of the seed.
+func TestBalancedScaffoldShufflesBothKinds(t *testing.T) {
+	var scaffolds []string
+	for g := range 8 {
+		for range 10 {
+			scaffolds = append(scaffolds, fmt.Sprint("large", g))
+		}
+	}
+	for g := range 20 {
+		scaffolds = append(scaffolds, fmt.Sprint("small", g))
+	}
+	orders := map[string]bool{}
+	for seed := range uint64(5) {
+		groups := orderGroups("balanced-scaffold", scaffolds, rand.New(rand.NewPCG(seed, 0)))
+		for i, g := range groups {
+			if (i < 8) != (len(g) == 10) {
+				t.Fatalf("seed %d: group %d has %d molecules", seed, i, len(g))
+			}
+		}
+		orders[fmt.Sprint(groups[:8])] = true
+	}
+	if len(orders) < 2 {
+		t.Error("the large groups come in one order whatever the seed")
+	}
+}
+
+func TestHashFollowsOneMolecule(t *testing.T) {
+	smiles, _ := molecules(4)
+	a, err := NewSplit("column", smiles, nil, []string{"train", "train", "valid", "test"}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := NewSplit("column", smiles, nil, []string{"train", "valid", "valid", "test"}, 0)
+	if err != nil || a.Hash == b.Hash {
+		t.Errorf("hash %s before and %s after one molecule moved: %v", a.Hash, b.Hash, err)
 	}
 }
 

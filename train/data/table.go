@@ -39,6 +39,9 @@ type Columns struct {
 	Split  string   // name of a column with train, valid or test; "" = none
 }
 
+// byteOrderMark is what some editors put before UTF-8 text.
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
 // readAll returns the decompressed content of a file, "embedded:" files included.
 func readAll(path string) ([]byte, error) {
 	if name, ok := strings.CutPrefix(path, embeddedPrefix); ok {
@@ -110,7 +113,7 @@ func ReadTable(path string, c Columns) (*Table, error) {
 
 func parseTable(path string, content []byte, c Columns) (*Table, error) {
 	t := &Table{Path: path, ContentKey: keyOf(content)}
-	r := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(content, []byte("\xef\xbb\xbf"))))
+	r := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(content, byteOrderMark)))
 	r.ReuseRecord = true
 	if base := strings.TrimSuffix(path, ".gz"); strings.HasSuffix(base, ".tsv") {
 		r.Comma, r.LazyQuotes = '\t', true
@@ -120,7 +123,7 @@ func parseTable(path string, content []byte, c Columns) (*Table, error) {
 		return nil, fmt.Errorf("%s: empty file", path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, syntaxError(path, nil, 0, err)
 	}
 	header = slices.Clone(header)
 	for i := range header {
@@ -167,7 +170,7 @@ func parseTable(path string, content []byte, c Columns) (*Table, error) {
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+			return nil, syntaxError(path, record, len(header), err)
 		}
 		line, _ := r.FieldPos(smiles)
 		row := make([]float64, len(columns))
@@ -191,6 +194,18 @@ func parseTable(path string, content []byte, c Columns) (*Table, error) {
 		}
 	}
 	return t, nil
+}
+
+// syntaxError places what the CSV reader found wrong; record is the row of a wrong number of fields.
+func syntaxError(path string, record []string, want int, err error) error {
+	var at *csv.ParseError
+	switch {
+	case errors.Is(err, csv.ErrFieldCount) && errors.As(err, &at):
+		return fmt.Errorf("%s:%d:%d: %d fields where the header has %d; put quotes around a field that holds the separator", path, at.Line, at.Column, len(record), want)
+	case errors.As(err, &at):
+		return fmt.Errorf("%s:%d:%d: %w", path, at.Line, at.Column, at.Err)
+	}
+	return fmt.Errorf("%s: %w", path, err)
 }
 
 // parseLabel reads a number; blank means missing.
@@ -235,6 +250,10 @@ func ReadPool(path, smilesColumn string, limit int) (*Pool, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parsePool(path, content, smilesColumn, limit)
+}
+
+func parsePool(path string, content []byte, smilesColumn string, limit int) (*Pool, error) {
 	p := &Pool{Path: path, ContentKey: fmt.Sprintf("%s limit %d", keyOf(content), limit)}
 	base := strings.TrimSuffix(path, ".gz")
 	if ext := filepath.Ext(base); ext == ".csv" || ext == ".tsv" {
@@ -244,15 +263,16 @@ func ReadPool(path, smilesColumn string, limit int) (*Pool, error) {
 		}
 		p.SMILES, p.Line = t.SMILES, t.Line
 	} else {
-		s := bufio.NewScanner(bytes.NewReader(content))
+		s := bufio.NewScanner(bytes.NewReader(bytes.TrimPrefix(content, byteOrderMark)))
 		s.Buffer(nil, 1<<20)
-		for n := 1; s.Scan(); n++ {
+		n := 1
+		for ; s.Scan(); n++ {
 			if f := strings.Fields(s.Text()); len(f) > 0 {
 				p.SMILES, p.Line = append(p.SMILES, f[0]), append(p.Line, n)
 			}
 		}
 		if err := s.Err(); err != nil {
-			return nil, fmt.Errorf("%s: line %d: %w", path, len(p.Line)+1, err)
+			return nil, fmt.Errorf("%s:%d: %w", path, n, err)
 		}
 	}
 	if limit > 0 && len(p.SMILES) > limit {

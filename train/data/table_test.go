@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -50,8 +51,9 @@ func TestReadTableErrors(t *testing.T) {
 		"smiles,y\nC,NaN\n":       `a.csv:2:3: column "y": "NaN" is not a finite number`,
 		"smiles,y\nC,inf\n":       "is not a finite number",
 		"smiles,y\nC,\nCC,\n":     `every label of column "y" is missing`,
-		"smiles,y\nC,1\nCC,1,2\n": "line 3",
-		"smiles,y\n\"C,1\nCC,1\n": "line",
+		"smiles,y\nC,1\nCC,1,2\n": "a.csv:3:1: 3 fields where the header has 2",
+		"smiles,y\nC\"C,1\n":      `a.csv:2:2: bare "`,
+		"smiles,y\n\"C,1\nCC,1\n": "a.csv:3:6: ",
 	} {
 		_, err := ReadTable(write(t, "a.csv", content), c)
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -80,6 +82,16 @@ func TestReadPool(t *testing.T) {
 	}
 	if strings.Join(p.SMILES, " ") != "CCO c1ccccc1" || p.Line[1] != 3 {
 		t.Errorf("pool %v at %v", p.SMILES, p.Line)
+	}
+	if p, err = ReadPool(write(t, "b.smi", "\xef\xbb\xbfC\r\nCC x\r\n"), "smiles", 0); err != nil || strings.Join(p.SMILES, " ") != "C CC" {
+		t.Errorf("byte order mark: %+v %v", p, err)
+	}
+	if p, err = ReadPool(write(t, "t.tsv", "id\tsmiles\n7\"\tCC\n"), "smiles", 0); err != nil || p.SMILES[0] != "CC" {
+		t.Errorf("table: %+v %v", p, err)
+	}
+	long := "C\n\n\n" + strings.Repeat("C", 1<<20+1) + "\n"
+	if _, err := ReadPool(write(t, "l.smi", long), "smiles", 0); err == nil || !strings.Contains(err.Error(), "l.smi:4: ") {
+		t.Errorf("long line: %v", err)
 	}
 	if _, err := ReadPool(write(t, "e.smi", "\n\n"), "smiles", 0); err == nil || !strings.Contains(err.Error(), "empty") {
 		t.Errorf("empty pool: %v", err)
@@ -144,6 +156,28 @@ func FuzzTable(f *testing.F) {
 		tab, err := parseTable("f.csv", content, Columns{SMILES: "smiles", Labels: []string{"*"}})
 		if err == nil && (len(tab.SMILES) != len(tab.Labels) || len(tab.Line) != len(tab.SMILES)) {
 			t.Fatalf("%d molecules, %d labels, %d lines", len(tab.SMILES), len(tab.Labels), len(tab.Line))
+		}
+	})
+}
+
+func FuzzPool(f *testing.F) {
+	f.Add([]byte("CCO ethanol\n\nC\n"), false)
+	f.Add([]byte("\xef\xbb\xbfC\r\n"), false)
+	f.Add([]byte("smiles\nC\n"), true)
+	f.Fuzz(func(t *testing.T, content []byte, table bool) {
+		path := "p.smi"
+		if table {
+			path = "p.csv"
+		}
+		p, err := parsePool(path, content, "smiles", 3)
+		if err != nil {
+			return
+		}
+		if len(p.SMILES) == 0 || len(p.SMILES) > 3 || len(p.Line) != len(p.SMILES) {
+			t.Fatalf("%d molecules at %d lines", len(p.SMILES), len(p.Line))
+		}
+		if !slices.IsSorted(p.Line) || p.Line[0] < 1 {
+			t.Fatalf("lines %v", p.Line)
 		}
 	})
 }

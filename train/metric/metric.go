@@ -29,13 +29,17 @@ func Better(name string, a, b float64) bool {
 }
 
 // Score averages a metric over tasks. Missing labels (NaN) are left out; a task with nothing to score, or for ROC-AUC with one
-// class only, is skipped and named. It is an error if no task remains.
+// class only, is skipped and named. It is an error if no task remains, or if a prediction
+// is NaN: a task that diverged must not drop out of the average.
 func Score(name string, predicted, labels [][]float64, tasks []string) (Result, error) {
 	r := Result{Metric: name}
 	sum, n := 0.0, 0
 	for j, task := range tasks {
 		var p, y []float64
 		for i := range labels {
+			if math.IsNaN(predicted[i][j]) {
+				return r, fmt.Errorf("%s of task %q: prediction %d is not a number", name, task, i+1)
+			}
 			if !math.IsNaN(labels[i][j]) {
 				p, y = append(p, predicted[i][j]), append(y, labels[i][j])
 			}

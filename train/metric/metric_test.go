@@ -52,6 +52,17 @@ func TestUndefinedTasksAreNamed(t *testing.T) {
 	}
 }
 
+// TestDivergedPredictions: NaN compares false with itself, so a rank sum over it would never end, and a mean over it would look
+// like a task without labels.
+func TestDivergedPredictions(t *testing.T) {
+	p, y := [][]float64{{1, 1}, {0, math.NaN()}}, [][]float64{{0, 0}, {1, 1}}
+	for _, name := range []string{"roc-auc", "rmse", "mae"} {
+		if r, err := Score(name, p, y, []string{"good", "diverged"}); err == nil || !strings.Contains(err.Error(), `"diverged": prediction 2`) {
+			t.Errorf("%s: %+v %v", name, r, err)
+		}
+	}
+}
+
 func TestSpread(t *testing.T) {
 	if s := Summarise([]float64{1, 2, 3}); s.Mean != 2 || s.Std != 1 || s.N != 3 {
 		t.Errorf("%+v", s)
