@@ -116,9 +116,6 @@ func (a *Arena) release(s span) {
 	a.free[i] = s
 }
 
-// InUse returns the elements handed out and not given back.
-func (a *Arena) InUse() int { return a.used }
-
 // PeakBytes returns the most bytes that were handed out at one time.
 func (a *Arena) PeakBytes() int64 { return int64(a.peak) * int64(a.elem) }
 

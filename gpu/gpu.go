@@ -91,7 +91,6 @@ func (m Mat) Slice(lo, hi int) Mat {
 var (
 	ErrOutOfMemory = errors.New("out of device memory")
 	ErrUnsupported = errors.New("not supported by this backend")
-	ErrLost        = errors.New("device lost")
 )
 
 // Info describes a device for humans and for results.

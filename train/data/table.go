@@ -224,17 +224,6 @@ func parseLabel(s string) (float64, error) {
 	return v, nil
 }
 
-// ParseLabels parses several comma-separated names; a name that holds a comma cannot be given this way.
-func ParseLabels(s string) []string {
-	var names []string
-	for _, n := range strings.Split(s, ",") {
-		if n = strings.TrimSpace(n); n != "" {
-			names = append(names, n)
-		}
-	}
-	return names
-}
-
 // Pool is an unlabelled file of molecules.
 type Pool struct {
 	Path       string
