@@ -4,7 +4,7 @@ GO    ?= go
 BUILD := build
 DEBS  := g++ librdkit-dev libboost-dev libdnnl-dev
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo dev)
-SOURCES := $(shell find kernels gpu model train cli -name '*.go' -o -name '*.cc' -o -name '*.h' -o -name '*.inc' -o -name '*.tsv' -o -name '*.csv' -o -name '*.smi')
+SOURCES := $(shell find kernels gpu model train cli -name '*.go' -o -name '*.cc' -o -name '*.h' -o -name '*.tsv' -o -name '*.csv' -o -name '*.smi')
 
 .PHONY: help deps build demo test race lint fmt fuzz bench bench-peers clean
 .DEFAULT_GOAL := help

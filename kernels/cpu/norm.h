@@ -1,4 +1,4 @@
-// Normalisations. Part of kernels.inc.
+// Normalisations. Part of kernels.h.
 
 void batch_norm(const tw_norm_args *a) {
   const int64_t n = a->x.cols, rows = a->x.rows;

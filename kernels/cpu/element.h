@@ -1,4 +1,4 @@
-// Element-wise kernels, losses and flat vectors. Part of kernels.inc.
+// Element-wise kernels, losses and flat vectors. Part of kernels.h.
 
 // over runs body(i) for every row.
 template <class F>

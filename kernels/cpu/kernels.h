@@ -53,7 +53,8 @@ inline float fast_exp(float x) {
 
 // ---------------------------------------------------------------- dense
 
-// One product on one thread, row-major, through oneDNN (which is serial inside a parallel region).
+// One product on one thread, row-major, through oneDNN. Inside a region of several threads oneDNN is serial by itself; in a
+// region of one it would start a team of its own, which serial() prevents.
 inline void product(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb,
                     float beta, float *c, int64_t ldc) {
   dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', m, n, k, 1.0f, a, lda, b, ldb, beta, c, ldc);
@@ -74,7 +75,10 @@ inline void epilogue(const tw_gemm_args *g, int64_t i0, int64_t i1, int64_t j0, 
 
 // Rows of C are cut into panels of a fixed size, so that each panel's product is the same call whatever the threads; few and
 // wide results (the gradient of a weight: K is the batch) are cut in columns as well.
+inline void serial() { omp_set_num_threads(1); }  // of regions that, unlike ours, do not say how many they want
+
 void gemm(const tw_gemm_args *g) {
+  serial();
   const int64_t m = g->c.rows, n = g->c.cols, k = g->transa ? g->a.rows : g->a.cols;
   if (m == 0 || n == 0) return;
   const bool tall = !g->transa;
@@ -358,6 +362,6 @@ void gat_tangent(const tw_gat_args *a) {
   });
 }
 
-#include "norm.inc"
-#include "element.inc"
+#include "norm.h"
+#include "element.h"
 }  // namespace TW_ISA
