@@ -119,7 +119,13 @@ func ReadConfig(path string) (Config, error) {
 }
 
 // ParseConfig reads YAML over c.
-func ParseConfig(data []byte, c *Config) error {
+func ParseConfig(data []byte, c *Config) (err error) {
+	defer func() {
+		// goccy/go-yaml 1.19 panics on some malformed documents, such as a tag without a value where a list belongs.
+		if p := recover(); p != nil {
+			err = fmt.Errorf("not a configuration: the YAML is malformed (%v)", p)
+		}
+	}()
 	if len(strings.TrimSpace(string(data))) == 0 {
 		return nil
 	}
