@@ -1,5 +1,5 @@
 // Package cpu holds the kernels of the default backend: C++ vectorised for AVX2 and AVX-512, chosen at run time, threaded by
-// OpenMP; dense products by oneDNN. The argument structs mirror those of tw.h, field by field; gpu/cpu fills them.
+// OpenMP; dense products by oneDNN. Their arguments are those of package abi; gpu/cpu fills them.
 package cpu
 
 /*
@@ -95,7 +95,11 @@ package cpu
 */
 import "C"
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"tapweight/kernels/abi"
+)
 
 // Init chooses the instruction set (0 the best there is, 1 AVX2) and the number of threads. It returns 2 for AVX-512, 1 for
 // AVX2 and 0 when the CPU has neither. The choice is the process's.
@@ -111,134 +115,138 @@ func Peak() float64 { return float64(C.tw_peak()) }
 func CopyRate() float64 { return float64(C.tw_copy_rate()) }
 
 // Gemm calls tw_gemm.
-func Gemm(a *GemmArgs) { C.tw_gemm((*C.tw_gemm_args)(unsafe.Pointer(a))) }
+func Gemm(a *abi.GemmArgs) { C.tw_gemm((*C.tw_gemm_args)(unsafe.Pointer(a))) }
 
 // ColSum calls tw_colsum.
-func ColSum(a *ColSumArgs) { C.tw_colsum((*C.tw_colsum_args)(unsafe.Pointer(a))) }
+func ColSum(a *abi.ColSumArgs) { C.tw_colsum((*C.tw_colsum_args)(unsafe.Pointer(a))) }
 
 // Aggregate calls tw_aggregate.
-func Aggregate(a *AggregateArgs) { C.tw_aggregate((*C.tw_aggregate_args)(unsafe.Pointer(a))) }
+func Aggregate(a *abi.AggregateArgs) { C.tw_aggregate((*C.tw_aggregate_args)(unsafe.Pointer(a))) }
 
 // EdgeGrad calls tw_edge_grad.
-func EdgeGrad(a *EdgeGradArgs) { C.tw_edge_grad((*C.tw_edge_grad_args)(unsafe.Pointer(a))) }
+func EdgeGrad(a *abi.EdgeGradArgs) { C.tw_edge_grad((*C.tw_edge_grad_args)(unsafe.Pointer(a))) }
 
 // Embedding calls tw_embedding.
-func Embedding(a *EmbeddingArgs) { C.tw_embedding((*C.tw_embedding_args)(unsafe.Pointer(a))) }
+func Embedding(a *abi.EmbeddingArgs) { C.tw_embedding((*C.tw_embedding_args)(unsafe.Pointer(a))) }
 
 // EmbeddingGrad calls tw_embedding_grad.
-func EmbeddingGrad(a *EmbeddingArgs) { C.tw_embedding_grad((*C.tw_embedding_args)(unsafe.Pointer(a))) }
+func EmbeddingGrad(a *abi.EmbeddingArgs) {
+	C.tw_embedding_grad((*C.tw_embedding_args)(unsafe.Pointer(a)))
+}
 
 // SegmentMax calls tw_segment_max.
-func SegmentMax(a *SegmentMaxArgs) { C.tw_segment_max((*C.tw_segment_max_args)(unsafe.Pointer(a))) }
+func SegmentMax(a *abi.SegmentMaxArgs) { C.tw_segment_max((*C.tw_segment_max_args)(unsafe.Pointer(a))) }
 
 // SegmentMaxGrad calls tw_segment_max_grad.
-func SegmentMaxGrad(a *SegmentMaxArgs) {
+func SegmentMaxGrad(a *abi.SegmentMaxArgs) {
 	C.tw_segment_max_grad((*C.tw_segment_max_args)(unsafe.Pointer(a)))
 }
 
 // SegmentMaxTangent calls tw_segment_max_tangent.
-func SegmentMaxTangent(a *SegmentMaxArgs) {
+func SegmentMaxTangent(a *abi.SegmentMaxArgs) {
 	C.tw_segment_max_tangent((*C.tw_segment_max_args)(unsafe.Pointer(a)))
 }
 
 // GAT calls tw_gat.
-func GAT(a *GATArgs) { C.tw_gat((*C.tw_gat_args)(unsafe.Pointer(a))) }
+func GAT(a *abi.GATArgs) { C.tw_gat((*C.tw_gat_args)(unsafe.Pointer(a))) }
 
 // GATGrad calls tw_gat_grad.
-func GATGrad(a *GATArgs) { C.tw_gat_grad((*C.tw_gat_args)(unsafe.Pointer(a))) }
+func GATGrad(a *abi.GATArgs) { C.tw_gat_grad((*C.tw_gat_args)(unsafe.Pointer(a))) }
 
 // GATTangent calls tw_gat_tangent.
-func GATTangent(a *GATArgs) { C.tw_gat_tangent((*C.tw_gat_args)(unsafe.Pointer(a))) }
+func GATTangent(a *abi.GATArgs) { C.tw_gat_tangent((*C.tw_gat_args)(unsafe.Pointer(a))) }
 
 // BatchNorm calls tw_batch_norm.
-func BatchNorm(a *NormArgs) { C.tw_batch_norm((*C.tw_norm_args)(unsafe.Pointer(a))) }
+func BatchNorm(a *abi.NormArgs) { C.tw_batch_norm((*C.tw_norm_args)(unsafe.Pointer(a))) }
 
 // BatchNormGrad calls tw_batch_norm_grad.
-func BatchNormGrad(a *NormArgs) { C.tw_batch_norm_grad((*C.tw_norm_args)(unsafe.Pointer(a))) }
+func BatchNormGrad(a *abi.NormArgs) { C.tw_batch_norm_grad((*C.tw_norm_args)(unsafe.Pointer(a))) }
 
 // BatchNormTangent calls tw_batch_norm_tangent.
-func BatchNormTangent(a *NormArgs) { C.tw_batch_norm_tangent((*C.tw_norm_args)(unsafe.Pointer(a))) }
+func BatchNormTangent(a *abi.NormArgs) { C.tw_batch_norm_tangent((*C.tw_norm_args)(unsafe.Pointer(a))) }
 
 // LayerNorm calls tw_layer_norm.
-func LayerNorm(a *NormArgs) { C.tw_layer_norm((*C.tw_norm_args)(unsafe.Pointer(a))) }
+func LayerNorm(a *abi.NormArgs) { C.tw_layer_norm((*C.tw_norm_args)(unsafe.Pointer(a))) }
 
 // LayerNormGrad calls tw_layer_norm_grad.
-func LayerNormGrad(a *NormArgs) { C.tw_layer_norm_grad((*C.tw_norm_args)(unsafe.Pointer(a))) }
+func LayerNormGrad(a *abi.NormArgs) { C.tw_layer_norm_grad((*C.tw_norm_args)(unsafe.Pointer(a))) }
 
 // LayerNormTangent calls tw_layer_norm_tangent.
-func LayerNormTangent(a *NormArgs) { C.tw_layer_norm_tangent((*C.tw_norm_args)(unsafe.Pointer(a))) }
+func LayerNormTangent(a *abi.NormArgs) { C.tw_layer_norm_tangent((*C.tw_norm_args)(unsafe.Pointer(a))) }
 
 // Running calls tw_running.
-func Running(a *RunningArgs) { C.tw_running((*C.tw_running_args)(unsafe.Pointer(a))) }
+func Running(a *abi.RunningArgs) { C.tw_running((*C.tw_running_args)(unsafe.Pointer(a))) }
 
 // Activate calls tw_activate.
-func Activate(a *ElementArgs) { C.tw_activate((*C.tw_element_args)(unsafe.Pointer(a))) }
+func Activate(a *abi.ElementArgs) { C.tw_activate((*C.tw_element_args)(unsafe.Pointer(a))) }
 
 // ActivateGrad calls tw_activate_grad.
-func ActivateGrad(a *ElementArgs) { C.tw_activate_grad((*C.tw_element_args)(unsafe.Pointer(a))) }
+func ActivateGrad(a *abi.ElementArgs) { C.tw_activate_grad((*C.tw_element_args)(unsafe.Pointer(a))) }
 
 // Dropout calls tw_dropout.
-func Dropout(a *ElementArgs) { C.tw_dropout((*C.tw_element_args)(unsafe.Pointer(a))) }
+func Dropout(a *abi.ElementArgs) { C.tw_dropout((*C.tw_element_args)(unsafe.Pointer(a))) }
 
 // AddScaled calls tw_add_scaled.
-func AddScaled(a *ElementArgs) { C.tw_add_scaled((*C.tw_element_args)(unsafe.Pointer(a))) }
+func AddScaled(a *abi.ElementArgs) { C.tw_add_scaled((*C.tw_element_args)(unsafe.Pointer(a))) }
 
 // CopyMat calls tw_copy_mat.
-func CopyMat(a *ElementArgs) { C.tw_copy_mat((*C.tw_element_args)(unsafe.Pointer(a))) }
+func CopyMat(a *abi.ElementArgs) { C.tw_copy_mat((*C.tw_element_args)(unsafe.Pointer(a))) }
 
 // RowDot calls tw_row_dot.
-func RowDot(a *ElementArgs) { C.tw_row_dot((*C.tw_element_args)(unsafe.Pointer(a))) }
+func RowDot(a *abi.ElementArgs) { C.tw_row_dot((*C.tw_element_args)(unsafe.Pointer(a))) }
 
 // RowScale calls tw_row_scale.
-func RowScale(a *ElementArgs) { C.tw_row_scale((*C.tw_element_args)(unsafe.Pointer(a))) }
+func RowScale(a *abi.ElementArgs) { C.tw_row_scale((*C.tw_element_args)(unsafe.Pointer(a))) }
 
 // RowNormalize calls tw_row_normalize.
-func RowNormalize(a *ElementArgs) { C.tw_row_normalize((*C.tw_element_args)(unsafe.Pointer(a))) }
+func RowNormalize(a *abi.ElementArgs) { C.tw_row_normalize((*C.tw_element_args)(unsafe.Pointer(a))) }
 
 // RowNormalizeJac calls tw_row_normalize_jac.
-func RowNormalizeJac(a *ElementArgs) { C.tw_row_normalize_jac((*C.tw_element_args)(unsafe.Pointer(a))) }
+func RowNormalizeJac(a *abi.ElementArgs) {
+	C.tw_row_normalize_jac((*C.tw_element_args)(unsafe.Pointer(a)))
+}
 
 // DotMat calls tw_dot_mat.
-func DotMat(a *ElementArgs) { C.tw_dot_mat((*C.tw_element_args)(unsafe.Pointer(a))) }
+func DotMat(a *abi.ElementArgs) { C.tw_dot_mat((*C.tw_element_args)(unsafe.Pointer(a))) }
 
 // SoftmaxCE calls tw_softmax_ce.
-func SoftmaxCE(a *LossArgs) { C.tw_softmax_ce((*C.tw_loss_args)(unsafe.Pointer(a))) }
+func SoftmaxCE(a *abi.LossArgs) { C.tw_softmax_ce((*C.tw_loss_args)(unsafe.Pointer(a))) }
 
 // ElementLoss calls tw_element_loss.
-func ElementLoss(a *LossArgs) { C.tw_element_loss((*C.tw_loss_args)(unsafe.Pointer(a))) }
+func ElementLoss(a *abi.LossArgs) { C.tw_element_loss((*C.tw_loss_args)(unsafe.Pointer(a))) }
 
 // NTXent calls tw_ntxent.
-func NTXent(a *LossArgs) { C.tw_ntxent((*C.tw_loss_args)(unsafe.Pointer(a))) }
+func NTXent(a *abi.LossArgs) { C.tw_ntxent((*C.tw_loss_args)(unsafe.Pointer(a))) }
 
 // PairDistance calls tw_pair_distance.
-func PairDistance(a *LossArgs) { C.tw_pair_distance((*C.tw_loss_args)(unsafe.Pointer(a))) }
+func PairDistance(a *abi.LossArgs) { C.tw_pair_distance((*C.tw_loss_args)(unsafe.Pointer(a))) }
 
 // Fill calls tw_fill.
-func Fill(a *VectorArgs) { C.tw_fill((*C.tw_vector_args)(unsafe.Pointer(a))) }
+func Fill(a *abi.VectorArgs) { C.tw_fill((*C.tw_vector_args)(unsafe.Pointer(a))) }
 
 // Copy calls tw_copy.
-func Copy(a *VectorArgs) { C.tw_copy((*C.tw_vector_args)(unsafe.Pointer(a))) }
+func Copy(a *abi.VectorArgs) { C.tw_copy((*C.tw_vector_args)(unsafe.Pointer(a))) }
 
 // Scale calls tw_scale.
-func Scale(a *VectorArgs) { C.tw_scale((*C.tw_vector_args)(unsafe.Pointer(a))) }
+func Scale(a *abi.VectorArgs) { C.tw_scale((*C.tw_vector_args)(unsafe.Pointer(a))) }
 
 // Axpy calls tw_axpy.
-func Axpy(a *VectorArgs) { C.tw_axpy((*C.tw_vector_args)(unsafe.Pointer(a))) }
+func Axpy(a *abi.VectorArgs) { C.tw_axpy((*C.tw_vector_args)(unsafe.Pointer(a))) }
 
 // Perturb calls tw_perturb.
-func Perturb(a *VectorArgs) { C.tw_perturb((*C.tw_vector_args)(unsafe.Pointer(a))) }
+func Perturb(a *abi.VectorArgs) { C.tw_perturb((*C.tw_vector_args)(unsafe.Pointer(a))) }
 
 // Mul calls tw_mul.
-func Mul(a *VectorArgs) { C.tw_mul((*C.tw_vector_args)(unsafe.Pointer(a))) }
+func Mul(a *abi.VectorArgs) { C.tw_mul((*C.tw_vector_args)(unsafe.Pointer(a))) }
 
 // Dot calls tw_dot.
-func Dot(a *VectorArgs) { C.tw_dot((*C.tw_vector_args)(unsafe.Pointer(a))) }
+func Dot(a *abi.VectorArgs) { C.tw_dot((*C.tw_vector_args)(unsafe.Pointer(a))) }
 
 // Prox calls tw_prox.
-func Prox(a *VectorArgs) { C.tw_prox((*C.tw_vector_args)(unsafe.Pointer(a))) }
+func Prox(a *abi.VectorArgs) { C.tw_prox((*C.tw_vector_args)(unsafe.Pointer(a))) }
 
 // RstdOf calls tw_rstd_of.
-func RstdOf(a *VectorArgs) { C.tw_rstd_of((*C.tw_vector_args)(unsafe.Pointer(a))) }
+func RstdOf(a *abi.VectorArgs) { C.tw_rstd_of((*C.tw_vector_args)(unsafe.Pointer(a))) }
 
 // Update calls tw_update.
-func Update(a *UpdateArgs) { C.tw_update((*C.tw_update_args)(unsafe.Pointer(a))) }
+func Update(a *abi.UpdateArgs) { C.tw_update((*C.tw_update_args)(unsafe.Pointer(a))) }

@@ -1,30 +1,9 @@
-// C interface of the CPU kernels: one struct of arguments per operation, named as in package gpu, which says what each
-// operation means. Pointers are float32 or int32; absent arguments are null. Nothing is checked here.
+// C interface of the CPU kernels: one function per operation, each with its struct of arguments from abi.h.
 #pragma once
-#include <stdint.h>
+#include "../abi/abi.h"
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-typedef struct { float *p; int64_t rows, cols, ld; } tw_mat;
-typedef struct { int64_t rows, cols, nnz; const int32_t *ptr, *col, *code; const float *w; } tw_csr;
-
-typedef struct { tw_mat a, b, c; int transa, transb, accumulate, relu; const float *bias; } tw_gemm_args;
-typedef struct { float *dst; tw_mat src; int accumulate; } tw_colsum_args;
-typedef struct { tw_csr csr; tw_mat h, e, out; int accumulate; } tw_aggregate_args;
-typedef struct { tw_csr csr; tw_mat dout, de; } tw_edge_grad_args;
-typedef struct { tw_mat out, table; const int32_t *idx; int64_t fields; } tw_embedding_args;
-typedef struct { tw_mat out, h; int32_t *arg; tw_csr csr; } tw_segment_max_args;
-typedef struct { tw_csr csr, t, tself; const int32_t *self; int64_t heads; tw_mat x, e, att, out, alpha, score;
-                 tw_mat dout, dx, de, datt, dscore; tw_mat tx, te, tatt, tout; } tw_gat_args;
-typedef struct { tw_mat x, y; const float *mult; double total; const float *gamma, *beta; float *mean, *rstd; double eps;
-                 int relu, frozen, accumulate; tw_mat dy, dx; float *dgamma, *dbeta; tw_mat tx, ty; const float *tgamma, *tbeta; } tw_norm_args;
-typedef struct { float *run_mean, *run_var; const float *mean, *rstd; int64_t n; double momentum, total, eps; } tw_running_args;
-typedef struct { tw_mat y, x, z; int act, accumulate; double s, p; uint64_t seed; uint32_t step, stream; float *v; } tw_element_args;
-typedef struct { tw_mat x, dx, b, db; const int32_t *target; const float *t, *w; int mse; double scale, eps; float *loss; } tw_loss_args;
-typedef struct { float *y; const float *x, *z; float *v; const float *s; int64_t n; double c; int accumulate; } tw_vector_args;
-typedef struct { int rule; int64_t n; float *p; const float *g; float *m, *v, *jac; const float *rates, *scale;
-                 double momentum, beta1, beta2, eps, decay; } tw_update_args;
 
 #define TW_OPS(X)                                                                                                     \
   X(gemm, tw_gemm_args) X(colsum, tw_colsum_args) X(aggregate, tw_aggregate_args) X(edge_grad, tw_edge_grad_args)       \

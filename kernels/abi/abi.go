@@ -1,6 +1,8 @@
-package cpu
+// Package abi holds the argument structs of the kernels: what crosses from Go to C++ and to CUDA, one struct per
+// operation. abi.h declares the same structs for the kernels; a test keeps the two alike.
+package abi
 
-// Ptr is an address in memory that Go does not manage; 0 means absent.
+// Ptr is an address in the memory of the device; 0 means absent.
 type Ptr = uintptr
 
 // Mat mirrors tw_mat.
@@ -12,11 +14,10 @@ type Mat struct {
 // CSR mirrors tw_csr.
 type CSR struct {
 	Rows, Cols, NNZ   int64
-	RowPtr, Col, Code Ptr
-	Weight            Ptr
+	Ptr, Col, Code, W Ptr
 }
 
-// The argument structs mirror those of tw.h; which fields an operation reads is said there.
+// Arguments of each operation; package gpu says what they mean and which are optional.
 type (
 	GemmArgs struct {
 		A, B, C                          Mat
@@ -94,9 +95,9 @@ type (
 		Accumulate    int32
 	}
 	UpdateArgs struct {
-		Rule                             int32
-		N                                int64
-		P, G, M, V, Jac, Rates, Scale    Ptr
-		Momentum, Beta1, Beta2, Eps, Dec float64
+		Rule                               int32
+		N                                  int64
+		P, G, M, V, Jac, Rates, Scale      Ptr
+		Momentum, Beta1, Beta2, Eps, Decay float64
 	}
 )
