@@ -113,6 +113,36 @@ Example: tapweight bench iteration --preset paper --json`,
 				fmt.Printf("  total / plain  %10.3f\n  activations %.0f MiB, process %.0f MiB\n", t.MS["total"]/t.MS["plain"], float64(t.ArenaBytes)/(1<<20), float64(t.PeakBytes)/(1<<20))
 				return nil
 			},
+		}, {
+			Name: "ops", Usage: "time every kind of operation of an iteration",
+			Description: `Runs iterations on one batch and prints, for each operation, its time per iteration and the arithmetic and traffic it reached.
+"of floor" is the time that the machine's measured peak and copy rate would need at least, over the time taken; operations whose
+data stay in a cache can exceed 100 %. Products are listed together and by shape.
+
+Example: tapweight bench ops --preset paper --optimizer sgd`,
+			Flags: append([]cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}, &cli.IntFlag{Name: "rounds", Value: 5, Usage: "timed iterations"}}, configFlags()...),
+			Action: func(c *cli.Context) error {
+				cfg, err := configFrom(c)
+				if err != nil {
+					return err
+				}
+				if c.Int("rounds") < 1 {
+					return fmt.Errorf("rounds %d: at least one is needed", c.Int("rounds"))
+				}
+				t, err := engine.BenchOps(c.Context, cfg, c.Int("rounds"), console(true))
+				if err != nil {
+					return err
+				}
+				if c.Bool("json") {
+					return json.NewEncoder(os.Stdout).Encode(t)
+				}
+				fmt.Printf("%s, %d threads: peak %.0f GFLOP/s, copy %.1f GB/s; %.1f ms of operations per iteration\n", t.Device, t.Threads, t.Peak, t.Copy, t.MS)
+				fmt.Printf("  %-28s %8s %10s %7s %9s %8s %9s\n", "operation", "calls", "ms", "share", "GFLOP/s", "GB/s", "of floor")
+				for _, o := range t.Ops {
+					fmt.Printf("  %-28s %8.0f %10.2f %6.1f%% %9.1f %8.1f %8.0f%%\n", o.Op, o.Calls, o.MS, 100*o.MS/t.MS, o.GFlops, o.GBytes, 100*o.OfFloor)
+				}
+				return nil
+			},
 		}},
 	}
 }

@@ -240,14 +240,15 @@ void ntxent(const tw_loss_args *a) {
     const float *x = row(a->x, r);
     float *d = row(a->dx, r), m = -INFINITY, s = 0;
     const int64_t pos = (r + n / 2) % n;
-    for (int64_t j = 0; j < n; j++)
-      if (j != r) m = std::max(m, x[j]);
+    // Left and right of the diagonal, so that the loops have no condition.
+    const int64_t side[2][2] = {{0, r}, {r + 1, n}};
+    for (auto [lo, hi] : side)
+#pragma omp simd reduction(max : m)
+      for (int64_t j = lo; j < hi; j++) m = x[j] > m ? x[j] : m;
+    for (auto [lo, hi] : side)
 #pragma omp simd reduction(+ : s)
-    for (int64_t j = 0; j < n; j++) {
-      const float e = fast_exp(x[j] - m) * (j != r ? 1.0f : 0.0f);
-      d[j] = e;
-      s += e;
-    }
+      for (int64_t j = lo; j < hi; j++) s += d[j] = fast_exp(x[j] - m);
+    d[r] = 0;
     const float k = static_cast<float>(a->scale / s);
     for (int64_t j = 0; j < n; j++) d[j] *= k;
     d[pos] -= static_cast<float>(a->scale);

@@ -8,9 +8,10 @@ namespace TW_ISA {
 
 constexpr int64_t kRows = 64;          // rows of a chunk in row-wise kernels
 constexpr int64_t kStatRows = 256;     // rows of a partial sum
-constexpr int64_t kBlock = 64;         // columns of a chunk in kernels that sum over all rows
 constexpr int64_t kVector = 1 << 14;   // elements of a chunk of a flat vector
-constexpr int64_t kSmall = 1 << 17;         // elements below which one thread is faster
+constexpr int64_t kBlock = 64;         // columns of a chunk in kernels that sum over all rows
+constexpr int64_t kTableRows = 1024;   // rows of a chunk in kernels that sum into a table, at least
+constexpr int64_t kSmall = 1 << 17;    // elements below which one thread is faster
 
 inline int64_t chunks(int64_t n, int64_t size) { return (n + size - 1) / size; }
 
@@ -73,16 +74,17 @@ inline void epilogue(const tw_gemm_args *g, int64_t i0, int64_t i1, int64_t j0, 
   }
 }
 
-// Rows of C are cut into panels of a fixed size, so that each panel's product is the same call whatever the threads; few and
-// wide results (the gradient of a weight: K is the batch) are cut in columns as well.
 inline void serial() { omp_set_num_threads(1); }  // of regions that, unlike ours, do not say how many they want
 
+// Rows of C are cut into panels of a fixed size, so that each panel's product is the same call whatever the threads; few and
+// wide results (the gradient of a weight: K is the batch) are cut evenly, and in columns as well.
 void gemm(const tw_gemm_args *g) {
   serial();
   const int64_t m = g->c.rows, n = g->c.cols, k = g->transa ? g->a.rows : g->a.cols;
   if (m == 0 || n == 0) return;
   const bool tall = !g->transa;
-  const int64_t pm = tall ? (m >= 4096 ? 512 : 128) : (m > 160 ? 160 : m);
+  const int64_t even = chunks(chunks(m, chunks(m, 160)), 8) * 8;
+  const int64_t pm = tall ? (m >= 4096 ? 512 : 128) : even;
   const int64_t pn = n > 1024 ? 1024 : n;
   const int64_t tm = chunks(m, pm), tn = chunks(n, pn);
   const float beta = g->accumulate ? 1.0f : 0.0f;
@@ -116,9 +118,19 @@ inline void column_sums(int64_t rows, int64_t cols, double *out, F add) {
 void colsum(const tw_colsum_args *a) {
   const int64_t n = a->src.cols;
   std::vector<double> sum(n);
-  column_sums<1>(a->src.rows, n, sum.data(), [&](int64_t r, float *__restrict acc) {
-    const float *__restrict x = row(a->src, r);
-    for (int64_t j = 0; j < n; j++) acc[j] += x[j];
+  // Eight rows at a time: the partial sums are read and written once for all of them.
+  const int64_t ld = a->src.ld, whole = a->src.rows / 8;
+  column_sums<1>(chunks(a->src.rows, 8), n, sum.data(), [&](int64_t g, float *__restrict acc) {
+    const float *__restrict x = row(a->src, 8 * g);
+    if (g < whole) {
+      for (int64_t j = 0; j < n; j++) {
+        const float *c = x + j;
+        acc[j] += ((c[0] + c[ld]) + (c[2 * ld] + c[3 * ld])) + ((c[4 * ld] + c[5 * ld]) + (c[6 * ld] + c[7 * ld]));
+      }
+      return;
+    }
+    for (int64_t r = 8 * g; r < a->src.rows; r++)
+      for (int64_t j = 0; j < n; j++) acc[j] += row(a->src, r)[j];
   });
   for (int64_t j = 0; j < n; j++) a->dst[j] = static_cast<float>(a->accumulate ? a->dst[j] + sum[j] : sum[j]);
 }
@@ -147,16 +159,37 @@ void aggregate(const tw_aggregate_args *a) {
   });
 }
 
+// table_sums adds values of all rows into the rows of a table: every chunk of rows into a table of its own, which stays in the
+// cache, then chunk after chunk. Chunks are so large that adding them up costs little.
+template <class F>
+inline void table_sums(int64_t rows, const tw_mat &table, int64_t cost, F add) {
+  const int64_t n = table.cols, size = std::max(kTableRows, 4 * table.rows), parts = chunks(rows, size);
+  if (parts <= 1) {
+    for (int64_t r = 0; r < rows; r++) add(r, table.p, table.ld);
+    return;
+  }
+  float *partial = scratch<float>(parts * table.rows * n);
+  each(rows, size, cost, [&](int64_t lo, int64_t hi) {
+    for (int64_t r = lo; r < hi; r++) add(r, partial + lo / size * table.rows * n, n);
+  });
+  each(table.rows, 1, parts * table.rows * n, [&](int64_t i, int64_t) {
+    float *__restrict d = row(table, i);
+    for (int64_t p = 0; p < parts; p++) {
+      const float *__restrict from = partial + (p * table.rows + i) * n;
+      for (int64_t j = 0; j < n; j++) d[j] += from[j];
+    }
+  });
+}
+
 void edge_grad(const tw_edge_grad_args *a) {
   const tw_csr &s = a->csr;
-  each(a->de.cols, kBlock, (s.nnz + s.rows) * a->de.cols, [&](int64_t lo, int64_t hi) {
-    for (int64_t r = 0; r < s.rows; r++) {
-      const float *__restrict g = row(a->dout, r);
-      for (int64_t k = s.ptr[r]; k < s.ptr[r + 1]; k++) {
-        float *__restrict d = row(a->de, s.code[k]);
-        const float w = s.w ? s.w[k] : 1.0f;
-        for (int64_t j = lo; j < hi; j++) d[j] += w * g[j];
-      }
+  const int64_t n = a->de.cols;
+  table_sums(s.rows, a->de, (s.nnz + s.rows) * n, [&](int64_t r, float *table, int64_t ld) {
+    const float *__restrict g = row(a->dout, r);
+    for (int64_t k = s.ptr[r]; k < s.ptr[r + 1]; k++) {
+      float *__restrict d = table + s.code[k] * ld;
+      const float w = s.w ? s.w[k] : 1.0f;
+      for (int64_t j = 0; j < n; j++) d[j] += w * g[j];
     }
   });
 }
@@ -176,13 +209,12 @@ void embedding(const tw_embedding_args *a) {
 }
 
 void embedding_grad(const tw_embedding_args *a) {
-  each(a->out.cols, kBlock, a->out.rows * a->fields * a->out.cols, [&](int64_t lo, int64_t hi) {
-    for (int64_t r = 0; r < a->out.rows; r++) {
-      const float *__restrict g = row(a->out, r);
-      for (int64_t f = 0; f < a->fields; f++) {
-        float *__restrict t = row(a->table, a->idx[r * a->fields + f]);
-        for (int64_t j = lo; j < hi; j++) t[j] += g[j];
-      }
+  const int64_t n = a->out.cols;
+  table_sums(a->out.rows, a->table, a->out.rows * a->fields * n, [&](int64_t r, float *table, int64_t ld) {
+    const float *__restrict g = row(a->out, r);
+    for (int64_t f = 0; f < a->fields; f++) {
+      float *__restrict t = table + a->idx[r * a->fields + f] * ld;
+      for (int64_t j = 0; j < n; j++) t[j] += g[j];
     }
   });
 }

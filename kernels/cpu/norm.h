@@ -1,27 +1,60 @@
 // Normalisations. Part of kernels.h.
 
+// column_statistics writes Mean and Rstd. A chunk of rows is read once and summed twice while it is in the cache, about a centre
+// c of its own; with r = sum m(x-c) and q = sum m(x-c)^2 the chunks then give exactly
+//
+//   mean = sum(W c + r) / total,   sum m(x-mean)^2 = sum(q + 2(c-mean) r + W (c-mean)^2)
+inline void column_statistics(const tw_norm_args *a) {
+  const int64_t n = a->x.cols, rows = a->x.rows, parts = chunks(rows, kStatRows);
+  float *partial = scratch<float>(parts * (3 * n + 1));
+  each(rows, kStatRows, rows * n, [&](int64_t lo, int64_t hi) {
+    float *__restrict c = partial + lo / kStatRows * (3 * n + 1), *__restrict q = c + n, *__restrict r = q + n;
+    const float *__restrict base = row(a->x, lo);
+    double weight = 0;
+    for (int64_t i = lo; i < hi; i++) {
+      const float *__restrict x = row(a->x, i);
+      const float m = a->mult ? a->mult[i] : 1.0f;
+      weight += m;
+      for (int64_t j = 0; j < n; j++) r[j] += m * (x[j] - base[j]);
+    }
+    r[n] = static_cast<float>(weight);
+    const float each_row = weight > 0 ? static_cast<float>(1 / weight) : 0.0f;
+    for (int64_t j = 0; j < n; j++) {
+      c[j] = base[j] + r[j] * each_row;
+      r[j] = 0;
+    }
+    for (int64_t i = lo; i < hi; i++) {
+      const float *__restrict x = row(a->x, i);
+      const float m = a->mult ? a->mult[i] : 1.0f;
+      for (int64_t j = 0; j < n; j++) {
+        const float d = x[j] - c[j];
+        r[j] += m * d;
+        q[j] += m * d * d;
+      }
+    }
+  });
+  double *mean = scratch<double>(2 * n), *square = mean + n;
+  for (int64_t p = 0; p < parts; p++) {
+    const float *c = partial + p * (3 * n + 1), *r = c + 2 * n;
+    for (int64_t j = 0; j < n; j++) mean[j] += static_cast<double>(r[n]) * c[j] + r[j];
+  }
+  for (int64_t j = 0; j < n; j++) mean[j] /= a->total;
+  for (int64_t p = 0; p < parts; p++) {
+    const float *c = partial + p * (3 * n + 1), *q = c + n, *r = q + n;
+    for (int64_t j = 0; j < n; j++) {
+      const double d = c[j] - mean[j];
+      square[j] += q[j] + d * (2.0 * r[j] + d * r[n]);
+    }
+  }
+  for (int64_t j = 0; j < n; j++) {
+    a->mean[j] = static_cast<float>(mean[j]);
+    a->rstd[j] = static_cast<float>(1 / std::sqrt(square[j] / a->total + a->eps));
+  }
+}
+
 void batch_norm(const tw_norm_args *a) {
   const int64_t n = a->x.cols, rows = a->x.rows;
-  if (!a->frozen) {
-    std::vector<double> sum(n);
-    // Sums of differences from the first row keep their digits when the mean is large against the spread.
-    std::vector<float> shift(a->x.p, a->x.p + (rows > 0 ? n : 0));
-    shift.resize(n);
-    const float *__restrict base = shift.data();
-    column_sums<1>(rows, n, sum.data(), [&](int64_t r, float *__restrict acc) {
-      const float *__restrict x = row(a->x, r);
-      const float m = a->mult ? a->mult[r] : 1.0f;
-      for (int64_t j = 0; j < n; j++) acc[j] += m * (x[j] - base[j]);
-    });
-    for (int64_t j = 0; j < n; j++) a->mean[j] = static_cast<float>(base[j] + sum[j] / a->total);
-    const float *__restrict mean = a->mean;
-    column_sums<1>(rows, n, sum.data(), [&](int64_t r, float *__restrict acc) {
-      const float *__restrict x = row(a->x, r);
-      const float m = a->mult ? a->mult[r] : 1.0f;
-      for (int64_t j = 0; j < n; j++) acc[j] += m * (x[j] - mean[j]) * (x[j] - mean[j]);
-    });
-    for (int64_t j = 0; j < n; j++) a->rstd[j] = static_cast<float>(1 / std::sqrt(sum[j] / a->total + a->eps));
-  }
+  if (!a->frozen) column_statistics(a);
   each(rows, kRows, rows * n, [&](int64_t lo, int64_t hi) {
     const float *__restrict mean = a->mean, *__restrict rstd = a->rstd, *__restrict gamma = a->gamma, *__restrict beta = a->beta;
     for (int64_t r = lo; r < hi; r++) {
@@ -71,14 +104,13 @@ void batch_norm_grad(const tw_norm_args *a) {
     for (int64_t r = lo; r < hi; r++) {
       const float *x = row(a->x, r), *y = row(a->y, r), *dy = row(a->dy, r);
       float *dx = row(a->dx, r);
-      const float m = a->mult ? a->mult[r] : 1.0f, keep = a->accumulate ? 1.0f : 0.0f;
-      if (keep == 0)
-        for (int64_t j = 0; j < n; j++) dx[j] = 0;
+      const float m = a->mult ? a->mult[r] : 1.0f;
+      const bool keep = a->accumulate; // or dx is not read: it may hold NaN
 #pragma omp simd
       for (int64_t j = 0; j < n; j++) {
         const float g = relu && !(y[j] > 0) ? 0 : dy[j];
         const float xhat = (x[j] - mean[j]) * rstd[j];
-        dx[j] += k[j] * (g - m * (s0[j] + xhat * s1[j]));
+        dx[j] = (keep ? dx[j] : 0) + k[j] * (g - m * (s0[j] + xhat * s1[j]));
       }
     }
   });
