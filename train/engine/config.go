@@ -55,6 +55,7 @@ type Config struct {
 	Hypergrad  string   `yaml:"hypergrad" group:"levels" usage:"exact, dot, jvp, fd, darts, neumann-K or cg-K"`
 	Jacobian   string   `yaml:"jacobian" group:"levels" usage:"optimizer (of the steps taken) or identity (the paper's form)"`
 	Radius     float64  `yaml:"radius" group:"levels" usage:"length of the perturbation of finite differences"`
+	Cosines    int      `yaml:"cosines-every" group:"levels" usage:"iterations between complete cosine matrices of the objectives' gradients; between them objectives that share a pass have one gradient, which is cheaper (1 = always complete, 0 = never)"`
 
 	Optimizer       string  `yaml:"optimizer" group:"optimisers" usage:"of pretraining and finetuning: sgd, adam or adamw"`
 	PretrainLR      float64 `yaml:"pretrain-lr" group:"optimisers" usage:"learning rate of level I (0 = by optimizer)"`
@@ -99,7 +100,7 @@ func Default() Config {
 		Dataset: "demo", SMILES: "smiles", Task: "auto", Split: "scaffold", Features: "hu", OnInvalid: "skip", Pool: "demo",
 		Preset: "tiny", Network: "gin", Norm: "batch", Readout: "mean", Head: "linear", Compress: true,
 		Objectives: []string{"cluster-100", "mask-atom", "context", "contrast", "motif"}, Weights: []string{"learned"},
-		Gamma: 0.1, Hypergrad: "exact", Jacobian: "optimizer", Radius: 0.01,
+		Gamma: 0.1, Hypergrad: "exact", Jacobian: "optimizer", Radius: 0.01, Cosines: 25,
 		Optimizer: "adam", ReweightOptim: "adam", Momentum: 0.9, Schedule: "constant", StepSize: 100, StepFactor: 0.9, Accumulate: 1, PretrainUnroll: 1, FinetuneUnroll: 1,
 		MaxIterations: 300, RetrainSteps: 500, ValidateEvery: 25, CheckpointEvery: 100, Seeds: 1, Device: "auto",
 	}
@@ -154,7 +155,7 @@ func (c *Config) Resolve() error {
 		{"layers", c.Layers, 1, 64}, {"width", c.Width, 1, 1 << 14}, {"pretrain-batch", c.PretrainBatch, 2, 1 << 24}, {"finetune-batch", c.FinetuneBatch, 1, 1 << 24},
 		{"accumulate", c.Accumulate, 1, 1 << 16}, {"pretrain-unroll", c.PretrainUnroll, 1, 1 << 16}, {"finetune-unroll", c.FinetuneUnroll, 1, 1 << 16},
 		{"max-iterations", c.MaxIterations, 0, 1 << 30}, {"retrain-steps", c.RetrainSteps, 1, 1 << 30}, {"validate-every", c.ValidateEvery, 1, 1 << 30},
-		{"checkpoint-every", c.CheckpointEvery, 1, 1 << 30}, {"seeds", c.Seeds, 1, 1000}, {"pool-limit", c.PoolLimit, 0, 1 << 30}, {"threads", c.Threads, 0, 4096},
+		{"checkpoint-every", c.CheckpointEvery, 1, 1 << 30}, {"cosines-every", c.Cosines, 0, 1 << 30}, {"seeds", c.Seeds, 1, 1000}, {"pool-limit", c.PoolLimit, 0, 1 << 30}, {"threads", c.Threads, 0, 4096},
 	} {
 		if f.v < f.lo || f.v > f.hi {
 			return fmt.Errorf("%s %d is not between %d and %d", f.name, f.v, f.lo, f.hi)
@@ -289,6 +290,7 @@ func (c *Config) levels() (level.Options, error) {
 	if o.Mode, o.Terms, err = level.ParseMode(c.Hypergrad); err != nil {
 		return o, err
 	}
+	o.Apart = o.Mode == level.Exact && c.Cosines > 0
 	if o.Jacobian, err = level.ParseJacobian(c.Jacobian); err != nil {
 		return o, err
 	}

@@ -172,6 +172,7 @@ func (r *run) step(it iteration, wait time.Duration, learned bool) (note string,
 		r.reportRows(it.pre[0][0])
 	}
 	r.sys.Elapsed = level.Times{}
+	r.sys.KeepApart(learned && r.cfg.Cosines > 0 && r.state.Iteration%r.cfg.Cosines == 0)
 	for u, parts := range it.pre {
 		if err := r.sys.PretrainStep(parts, learned && u == len(it.pre)-1); err != nil {
 			return "", err

@@ -2,6 +2,7 @@ package level_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"testing"
@@ -68,6 +69,7 @@ type setup struct {
 	mode       level.Mode
 	terms      int
 	jacobian   level.Jacobian
+	apart      bool
 }
 
 func standard() setup {
@@ -95,7 +97,7 @@ func system(t testing.TB, b gpu.Backend, c setup) (*level.System, *objective.Pro
 	}
 	sys, err := level.New(b, pre, fin, level.Options{Pretrain: opt, Finetune: opt, Reweight: optim.Default(gpu.Adam, 0.1),
 		PretrainSteps: 10, FinetuneSteps: 10, ReweightSteps: 10, Micro: c.micro, Gamma: 0.3, Mode: c.mode, Terms: c.terms,
-		Jacobian: c.jacobian, Radius: 1e-4, Seed: 3})
+		Jacobian: c.jacobian, Radius: 1e-4, Apart: c.apart, Seed: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,5 +205,48 @@ func TestHypergradientIsExact(t *testing.T) {
 			edit(&c)
 			check(fmt.Sprintf("%s/%s", mode, name), c)
 		}
+	}
+}
+
+// TestKeepApart holds an iteration that keeps all gradients apart to the same hypergradient as one that sweeps a shared pass,
+// and its cosines to those of mode dot.
+func TestKeepApart(t *testing.T) {
+	run := func(mode level.Mode, apart bool) (level.Scalars, []string) {
+		c := standard()
+		c.objectives = []string{"cluster-100", "mask-atom", "motif", "context"}
+		c.mode, c.apart = mode, apart
+		sys, pre, fin := system(t, ref.Open(), c)
+		p, f, v := batches(t, pre, fin, 2, 1)
+		sys.KeepApart(apart)
+		names := sys.GradientNames()
+		if err := errors.Join(sys.PretrainStep(p, true), sys.FinetuneStep(f, true), sys.ValidationStep(v), sys.ReweightStep()); err != nil {
+			t.Fatal(err)
+		}
+		s, err := sys.Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, names
+	}
+	joint, jointNames := run(level.Exact, false)
+	apart, names := run(level.Exact, true)
+	dot, _ := run(level.Dot, false)
+	if len(jointNames) != 2 || len(names) != 4 {
+		t.Fatalf("gradients %v and apart %v, want 2 and 4", jointNames, names)
+	}
+	for i, h := range joint.H {
+		if math.Abs(h-apart.H[i]) > 1e-10*math.Abs(h) {
+			t.Errorf("h of %s: %g by a sweep, %g apart", names[i], h, apart.H[i])
+		}
+	}
+	for i := range names {
+		for j := range names {
+			if math.Abs(apart.Cosine[i][j]-dot.Cosine[i][j]) > 1e-12 {
+				t.Errorf("cosine %s|%s: %g apart, %g by dot", names[i], names[j], apart.Cosine[i][j], dot.Cosine[i][j])
+			}
+		}
+	}
+	if math.Abs(apart.Cosine[0][2]-1) < 1e-3 {
+		t.Errorf("cosine of two objectives is %g: they are not apart", apart.Cosine[0][2])
 	}
 }

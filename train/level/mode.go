@@ -74,7 +74,8 @@ func ParseJacobian(s string) (Jacobian, error) {
 // keeps the pass and sweeps it once along the direction, FD means that nothing is kept.
 //
 // Beyond the weighted step Dot costs n-1 backward passes (two forwards each) and JVP one tangent sweep (two forwards),
-// whatever n. JVP holds the activations until Level III, so on a tie, and over accumulated micro-batches, Dot is taken.
+// whatever n. JVP holds the activations until Level III, so on a tie, and over accumulated micro-batches, Dot is taken; also
+// where KeepApart asks for every gradient.
 func (s *System) Method(n int) Mode {
 	micro := s.Opts.Micro
 	switch m := s.Opts.Mode; m {
@@ -88,9 +89,13 @@ func (s *System) Method(n int) Mode {
 		}
 		return Dot
 	default:
-		if n > 2 && micro == 1 {
+		if n > 2 && micro == 1 && !s.apart {
 			return JVP
 		}
 		return Dot
 	}
 }
+
+// KeepApart says whether Exact keeps the gradient of every objective apart in the iterations from now on, whatever it costs, so
+// that the cosines between all of them are known. The hypergradient is the same up to rounding. Options.Apart has to be set.
+func (s *System) KeepApart(on bool) { s.apart = on && s.Opts.Apart }

@@ -1,6 +1,8 @@
 package level
 
 import (
+	"sort"
+	"strings"
 	"time"
 
 	"tapweight/gpu"
@@ -113,50 +115,42 @@ func (s *System) joinGradients() {
 			s.B.Axpy(enc, 1, gpu.Buffer{}, s.objGrad[group[0]])
 		}
 	}
-	gs := s.gradients()
-	for i := range gs {
+	kinds := s.kinds()
+	gram := func(i, j int) gpu.Buffer { return s.cosine.Slice(i*len(kinds)+j, i*len(kinds)+j+1) }
+	for i := range kinds {
 		for j := range i + 1 {
-			s.B.Dot(s.gram(i, j), 1, gs[i], gs[j], false)
-			s.B.Copy(s.gram(j, i), s.gram(i, j))
+			s.B.Dot(gram(i, j), 1, s.objGrad[kinds[i][0]], s.objGrad[kinds[j][0]], false)
+			s.B.Copy(gram(j, i), gram(i, j))
 		}
 	}
 }
 
-// gram is the entry (i, j) of the Gram matrix.
-func (s *System) gram(i, j int) gpu.Buffer {
-	n := len(s.gradients())
-	return s.cosine.Slice(i*n+j, i*n+j+1)
-}
-
-// gradients lists the encoder gradients that are kept apart: one for each objective, or for each group that shares a pass.
-func (s *System) gradients() []gpu.Buffer {
-	var gs []gpu.Buffer
-	for _, g := range s.objGrad {
-		if !g.IsNil() {
-			gs = append(gs, g)
-		}
-	}
-	return gs
-}
-
-// GradientNames names the gradients whose cosines are logged: objectives, or several joined by "+" that share a pass.
-func (s *System) GradientNames() []string {
-	groupOf := map[int][]int{}
+// kinds lists the encoder gradients of the iteration, each by the objectives it belongs to: one, or a group that shares a pass.
+func (s *System) kinds() [][]int {
+	var all [][]int
 	for _, g := range s.Pre.Groups() {
-		groupOf[g[0]] = g
-	}
-	var names []string
-	for i, buf := range s.objGrad {
-		if buf.IsNil() {
-			continue
-		}
-		name := s.Pre.Names()[i]
-		if g := groupOf[i]; len(g) > 1 && s.Method(len(g)) == JVP {
-			for _, j := range g[1:] {
-				name += "+" + s.Pre.Names()[j]
+		switch s.Method(len(g)) {
+		case Dot:
+			for _, i := range g {
+				all = append(all, []int{i})
 			}
+		case JVP:
+			all = append(all, g)
 		}
-		names = append(names, name)
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i][0] < all[j][0] })
+	return all
+}
+
+// GradientNames names the gradients whose cosines are known: objectives, or several joined by "+" that share a pass.
+func (s *System) GradientNames() []string {
+	var names []string
+	for _, kind := range s.kinds() {
+		var parts []string
+		for _, i := range kind {
+			parts = append(parts, s.Pre.Names()[i])
+		}
+		names = append(names, strings.Join(parts, "+"))
 	}
 	return names
 }

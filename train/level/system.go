@@ -25,6 +25,7 @@ type Options struct {
 	Jacobian                     Jacobian
 	Terms                        int     // of neumann and cg
 	Radius                       float64 // length of the perturbation of finite differences
+	Apart                        bool    // whether KeepApart will be asked for
 	Seed                         uint64
 }
 
@@ -48,6 +49,7 @@ type System struct {
 	dFin     *batch.Device
 	dVal     *batch.Device
 
+	apart     bool         // the next last step keeps all gradients apart
 	objGrad   []gpu.Buffer // per objective or jvp group: gradient of the encoder
 	headGrad  gpu.Buffer   // unweighted gradients of the heads
 	headRange [][2]int     // of each objective within the heads' part
@@ -137,18 +139,19 @@ func (s *System) allocate() error {
 	}
 	s.objGrad = make([]gpu.Buffer, k)
 	old := s.Opts.Mode == FD // whether θ before its step is needed
+	parts := 0
 	for _, g := range s.Pre.Groups() {
 		method := s.Method(len(g))
 		old = old || method == JVP
 		for j, i := range g {
-			if method == Dot || j == 0 && method == JVP {
+			if s.Opts.Apart || method == Dot || j == 0 && method == JVP {
+				parts++
 				if err := get(&s.objGrad[i], enc); err != nil {
 					return err
 				}
 			}
 		}
 	}
-	parts := len(s.gradients())
 	err := errors.Join(
 		get(&s.headGrad, theta-enc), get(&s.direction, theta), get(&s.valGrad, omega), get(&s.Lambda, k),
 		get(&s.scalars, 4*k+3+parts*parts), get(&s.scratch, 4))
@@ -220,7 +223,7 @@ func (s *System) Read() (Scalars, error) {
 	r := Scalars{Pretrain: all[:k], H: all[k : 2*k], Lambda: all[2*k : 3*k], Hypergradient: all[3*k : 4*k],
 		Finetune: all[4*k], Prox: all[4*k+1], Validation: all[4*k+2]}
 	gram := all[4*k+3:]
-	n := len(s.gradients())
+	n := len(s.kinds())
 	for i := range n {
 		row := make([]float64, n)
 		for j := range n {
