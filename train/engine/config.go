@@ -100,7 +100,7 @@ func Default() Config {
 		Dataset: "demo", SMILES: "smiles", Task: "auto", Split: "scaffold", Features: "hu", OnInvalid: "skip", Pool: "demo",
 		Preset: "tiny", Network: "gin", Norm: "batch", Readout: "mean", Head: "linear", Compress: true,
 		Objectives: []string{"cluster-100", "mask-atom", "context", "contrast", "motif"}, Weights: []string{"learned"},
-		Gamma: 0.1, Hypergrad: "exact", Jacobian: "optimizer", Radius: 0.01, Cosines: 25,
+		Gamma: 10, Hypergrad: "exact", Jacobian: "optimizer", Radius: 0.01, Cosines: 25,
 		Optimizer: "adam", ReweightOptim: "adam", Momentum: 0.9, Schedule: "constant", StepSize: 100, StepFactor: 0.9, Accumulate: 1, PretrainUnroll: 1, FinetuneUnroll: 1,
 		MaxIterations: 300, RetrainSteps: 500, ValidateEvery: 25, CheckpointEvery: 100, Seeds: 1, Device: "auto",
 	}
@@ -272,7 +272,7 @@ func (c *Config) reweight() (optim.Config, error) {
 	}
 	lr := c.ReweightLR
 	if lr == 0 {
-		lr = 0.05
+		lr = 0.02
 		if rule == gpu.SGD {
 			lr = 10
 		}

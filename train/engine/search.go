@@ -112,16 +112,20 @@ func (r *run) search(parent context.Context) error {
 	progress := r.con.Progress(fmt.Sprintf("%s: search", r.weights.kind), r.cfg.MaxIterations)
 	defer progress.Done()
 	var err error
-	for r.state.Iteration < r.cfg.MaxIterations {
-		wait := time.Now()
+	var waited time.Duration
+	begin, done := time.Now(), 0
+	for ; r.state.Iteration < r.cfg.MaxIterations; done++ {
+		start := time.Now()
 		it := <-batches
+		wait := time.Since(start)
+		waited += wait
 		if it.err != nil {
 			return it.err
 		}
 		if r.snap, err = r.sys.Save(r.snap); err != nil {
 			return err
 		}
-		note, err := r.step(it, time.Since(wait), learned)
+		note, err := r.step(it, wait, learned)
 		if err != nil {
 			r.sys.Restore(r.snap)
 			if e := r.save(); e != nil {
@@ -139,6 +143,10 @@ func (r *run) search(parent context.Context) error {
 		if parent.Err() != nil {
 			return r.interrupted()
 		}
+	}
+	if done > 0 {
+		total := time.Since(begin)
+		r.con.Printf("search: %d iterations in %.1f s, %.1f%% of it waiting for data", done, total.Seconds(), 100*waited.Seconds()/total.Seconds())
 	}
 	r.state.Phase = phaseRetrain
 	return r.save()
