@@ -232,8 +232,8 @@ type Pool struct {
 	ContentKey string
 }
 
-// ReadPool reads the first field of every line of a .smi file (plain or .gz), or the SMILES column of a table, at most limit
-// molecules (0 = all).
+// ReadPool reads the first field of every line of a .smi file (plain or .gz), or the SMILES column of a table: all molecules,
+// or limit of them (0 = all), spread evenly over the file, since files of molecules are often sorted.
 func ReadPool(path, smilesColumn string, limit int) (*Pool, error) {
 	content, err := readAll(path)
 	if err != nil {
@@ -243,7 +243,7 @@ func ReadPool(path, smilesColumn string, limit int) (*Pool, error) {
 }
 
 func parsePool(path string, content []byte, smilesColumn string, limit int) (*Pool, error) {
-	p := &Pool{Path: path, ContentKey: fmt.Sprintf("%s limit %d", keyOf(content), limit)}
+	p := &Pool{Path: path, ContentKey: fmt.Sprintf("%s spread %d", keyOf(content), limit)}
 	base := strings.TrimSuffix(path, ".gz")
 	if ext := filepath.Ext(base); ext == ".csv" || ext == ".tsv" {
 		t, err := parseTable(path, content, Columns{SMILES: smilesColumn})
@@ -264,7 +264,10 @@ func parsePool(path string, content []byte, smilesColumn string, limit int) (*Po
 			return nil, fmt.Errorf("%s:%d: %w", path, n, err)
 		}
 	}
-	if limit > 0 && len(p.SMILES) > limit {
+	if n := len(p.SMILES); limit > 0 && n > limit {
+		for i := range limit {
+			p.SMILES[i], p.Line[i] = p.SMILES[i*n/limit], p.Line[i*n/limit]
+		}
 		p.SMILES, p.Line = p.SMILES[:limit], p.Line[:limit]
 	}
 	if len(p.SMILES) == 0 {

@@ -83,6 +83,9 @@ func TestReadPool(t *testing.T) {
 	if strings.Join(p.SMILES, " ") != "CCO c1ccccc1" || p.Line[1] != 3 {
 		t.Errorf("pool %v at %v", p.SMILES, p.Line)
 	}
+	if p, err = ReadPool(write(t, "s.smi", "C\nCC\nN\nNN\nO\nOO\nS\n"), "smiles", 3); err != nil || strings.Join(p.SMILES, " ") != "C N O" || p.Line[2] != 5 {
+		t.Errorf("spread: %+v %v", p, err)
+	}
 	if p, err = ReadPool(write(t, "b.smi", "\xef\xbb\xbfC\r\nCC x\r\n"), "smiles", 0); err != nil || strings.Join(p.SMILES, " ") != "C CC" {
 		t.Errorf("byte order mark: %+v %v", p, err)
 	}

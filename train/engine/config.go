@@ -35,7 +35,7 @@ type Config struct {
 	Features    string   `yaml:"features" group:"data" usage:"hu (2 atom and 2 bond fields) or ogb (9 and 3)"`
 	OnInvalid   string   `yaml:"on-invalid" group:"data" usage:"skip or fail when RDKit refuses a molecule"`
 	Pool        string   `yaml:"pool" group:"data" usage:"molecules to pretrain on: demo, task (the training split) or a .smi/.csv file"`
-	PoolLimit   int      `yaml:"pool-limit" group:"data" usage:"use at most this many pool molecules (0 = all)"`
+	PoolLimit   int      `yaml:"pool-limit" group:"data" usage:"use at most this many pool molecules, spread evenly over the file (0 = all)"`
 	Cache       string   `yaml:"cache" group:"data" usage:"folder of the featurised molecules (default: the user's cache folder)"`
 
 	Preset   string  `yaml:"preset" group:"network" usage:"size: nano (3×32), tiny (3×64), small (5×128) or paper (5×300)"`
