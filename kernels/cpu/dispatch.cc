@@ -45,6 +45,7 @@ __attribute__((target("avx512f"))) static void fma512(long n) {
   for (auto &v : x) v = _mm512_set1_ps(1.0f);
   const __m512 a = _mm512_set1_ps(0.999f), b = _mm512_set1_ps(0.001f);
   for (long i = 0; i < n; i++)
+#pragma GCC unroll 12
     for (auto &v : x) v = _mm512_fmadd_ps(v, a, b);
   for (auto &v : x) asm volatile("" ::"x"(v));
 }
@@ -54,6 +55,7 @@ __attribute__((target("avx2,fma"))) static void fma256(long n) {
   for (auto &v : x) v = _mm256_set1_ps(1.0f);
   const __m256 a = _mm256_set1_ps(0.999f), b = _mm256_set1_ps(0.001f);
   for (long i = 0; i < n; i++)
+#pragma GCC unroll 12
     for (auto &v : x) v = _mm256_fmadd_ps(v, a, b);
   for (auto &v : x) asm volatile("" ::"x"(v));
 }
