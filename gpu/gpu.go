@@ -17,6 +17,7 @@ package gpu
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // RowAlign is the number of elements to which leading dimensions are rounded up, so that rows start on cache lines.
@@ -33,7 +34,7 @@ type Buffer struct {
 	elem int
 }
 
-// MakeBuffer wraps n elements of elem bytes at a device address. For backends and arenas only.
+// MakeBuffer wraps n elements of elem bytes at a device address. For backends and those who lay out memory themselves.
 func MakeBuffer(addr uintptr, n, elem int) Buffer { return Buffer{addr, n, elem} }
 
 // Addr returns the device address of the first element.
@@ -122,9 +123,15 @@ type Backend interface {
 	// Upload converts src to the device's floats. len(src) must equal dst.Len().
 	Upload(dst Buffer, src []float64)
 	UploadInts(dst Buffer, src []int32)
+	// UploadBatch is UploadInts and Upload in one transfer; floats begins where ints ends.
+	UploadBatch(ints Buffer, i []int32, floats Buffer, f []float64)
 	// Download waits for queued work and reads floats back.
 	Download(dst []float64, src Buffer) error
 	Sync() error
+	// Mark notes in a slot the time at which the work queued so far is done, without waiting for it. Slots count from 0.
+	Mark(slot int)
+	// Elapsed waits for the marks in two slots and returns the time between them.
+	Elapsed(from, to int) (time.Duration, error)
 	Stats() Stats
 	Close() error
 
@@ -427,7 +434,7 @@ const (
 
 func (r Rule) String() string { return [...]string{"sgd", "adam", "adamw"}[r] }
 
-// Update is one optimiser step over a flat vector. Rates (3) holds lr, 1/(1-beta1^t), 1/(1-beta2^t) on the device.
+// Update is one optimiser step over a flat vector. Rates holds lr, 1/(1-beta1^t), 1/(1-beta2^t).
 //
 //	SGD    g = G + wd*P;  M = mom*M + g;  P -= lr*M          Jac = -lr      (mom = 0: M absent, P -= lr*g)
 //	Adam   g = G + wd*P;  M, V as usual;  P -= lr*mh/(sqrt(vh)+eps)
@@ -441,8 +448,8 @@ type Update struct {
 	Rule                   Rule
 	P, G, M, V             Buffer
 	Jac                    Buffer
-	Rates                  Buffer
 	GradScale              Buffer
+	Rates                  [3]float64
 	Momentum, Beta1, Beta2 float64
 	Eps, WeightDecay       float64
 }
@@ -467,6 +474,14 @@ type VectorOps interface {
 	Prox(g, w, ref Buffer, gamma float64, loss Buffer)
 	// ClipScale: scale[0] = min(1, maxNorm/sqrt(norm2[0])).
 	ClipScale(scale, norm2 Buffer, maxNorm float64)
+	// ClipCoef: out[0] = scale[0]*dot[0]/norm2[0] where scale[0] < 1, else 0: how much of a clipped gradient g its
+	// derivative takes from a vector x, with dot = <g,x>.
+	ClipCoef(out, scale, norm2, dot Buffer)
+	// StepSize: out[0] = radius/sqrt(norm2[0]), out[1] = 1/(2*out[0]), both 0 where norm2[0] is 0: the step and the divisor of
+	// a central difference along a vector of that norm.
+	StepSize(out, norm2 Buffer, radius float64)
+	// Quotient: out[0] = a[0]/b[0], 0 where b[0] is 0.
+	Quotient(out, a, b Buffer)
 	Update(Update)
 	// Softmax: out = softmax(x) over one short vector.
 	Softmax(out, x Buffer)

@@ -388,14 +388,29 @@ func Update(u gpu.Update) abi.UpdateArgs {
 	const op = "update"
 	n := u.P.Len()
 	return abi.UpdateArgs{Rule: int32(u.Rule), N: int64(n), P: ptr(u.P), G: length(op, "G", u.G, n), M: optional(op, "M", u.M, n),
-		V: optional(op, "V", u.V, n), Jac: optional(op, "Jac", u.Jac, n), Rates: length(op, "Rates", u.Rates, 3), Scale: optional(op, "GradScale", u.GradScale, 1),
-		Momentum: u.Momentum, Beta1: u.Beta1, Beta2: u.Beta2, Eps: u.Eps, Decay: u.WeightDecay}
+		V: optional(op, "V", u.V, n), Jac: optional(op, "Jac", u.Jac, n), Scale: optional(op, "GradScale", u.GradScale, 1),
+		LR: u.Rates[0], C1: u.Rates[1], C2: u.Rates[2], Momentum: u.Momentum, Beta1: u.Beta1, Beta2: u.Beta2, Eps: u.Eps, Decay: u.WeightDecay}
 }
 
 // ClipScale fills the arguments of gpu.ClipScale.
 func ClipScale(scale, norm2 gpu.Buffer, maxNorm float64) abi.VectorArgs {
 	return vector(scale, norm2, none, 1, maxNorm)
 }
+
+// ClipCoef fills the arguments of gpu.ClipCoef.
+func ClipCoef(out, scale, norm2, dot gpu.Buffer) abi.VectorArgs {
+	a := vector(out, norm2, dot, 1, 0)
+	a.S = length("clip-coef", "scale", scale, 1)
+	return a
+}
+
+// StepSize fills the arguments of gpu.StepSize.
+func StepSize(out, norm2 gpu.Buffer, radius float64) abi.VectorArgs {
+	return abi.VectorArgs{Y: length("step-size", "out", out, 2), X: length("step-size", "norm2", norm2, 1), N: 1, C: radius}
+}
+
+// Quotient fills the arguments of gpu.Quotient.
+func Quotient(out, x, y gpu.Buffer) abi.VectorArgs { return vector(out, x, y, 1, 0) }
 
 // Softmax fills the arguments of gpu.Softmax.
 func Softmax(out, x gpu.Buffer) abi.VectorArgs { return vector(out, x, none, out.Len(), 0) }

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -23,6 +24,7 @@ import (
 type Backend struct {
 	info  gpu.Info
 	stats gpu.Stats
+	marks gpu.Marks
 	mu    sync.Mutex
 	live  map[uintptr][]byte
 }
@@ -136,6 +138,13 @@ func (b *Backend) UploadInts(dst gpu.Buffer, src []int32) {
 	b.stats.UploadBytes += int64(4 * len(src))
 }
 
+// UploadBatch copies both in.
+func (b *Backend) UploadBatch(ints gpu.Buffer, i []int32, floats gpu.Buffer, f []float64) {
+	b.UploadInts(ints, i)
+	b.Upload(floats, f)
+	b.stats.Uploads--
+}
+
 // Download widens floats to float64.
 func (b *Backend) Download(dst []float64, src gpu.Buffer) error {
 	need(len(dst) == src.Len(), "download of %d elements to %d", src.Len(), len(dst))
@@ -149,6 +158,12 @@ func (b *Backend) Download(dst []float64, src gpu.Buffer) error {
 
 // Sync has nothing to wait for: operations are done when they return.
 func (b *Backend) Sync() error { b.stats.Syncs++; return nil }
+
+// Mark notes the time.
+func (b *Backend) Mark(slot int) { b.marks.Set(slot) }
+
+// Elapsed returns the time between two marks.
+func (b *Backend) Elapsed(from, to int) (time.Duration, error) { return b.marks.Elapsed(from, to), nil }
 
 // Stats returns the counts so far.
 func (b *Backend) Stats() gpu.Stats { return b.stats }

@@ -277,6 +277,34 @@ func (b *Backend) ClipScale(scale, norm2 gpu.Buffer, maxNorm float64) {
 	floats(scale)[0] = float32(s)
 }
 
+func (b *Backend) ClipCoef(out, scale, norm2, dot gpu.Buffer) {
+	b.stats.Launches++
+	c := 0.0
+	if s := float64(floats(scale)[0]); s < 1 {
+		c = s * float64(floats(dot)[0]) / float64(floats(norm2)[0])
+	}
+	floats(out)[0] = float32(c)
+}
+
+func (b *Backend) StepSize(out, norm2 gpu.Buffer, radius float64) {
+	b.stats.Launches++
+	eps, inverse := 0.0, 0.0
+	if n := float64(floats(norm2)[0]); n != 0 {
+		eps = radius / math.Sqrt(n)
+		inverse = 1 / (2 * eps)
+	}
+	floats(out)[0], floats(out)[1] = float32(eps), float32(inverse)
+}
+
+func (b *Backend) Quotient(out, x, y gpu.Buffer) {
+	b.stats.Launches++
+	q := 0.0
+	if d := float64(floats(y)[0]); d != 0 {
+		q = float64(floats(x)[0]) / d
+	}
+	floats(out)[0] = float32(q)
+}
+
 func (b *Backend) Softmax(out, x gpu.Buffer) {
 	b.stats.Launches++
 	need(out.Len() == x.Len(), "softmax: %d and %d elements", out.Len(), x.Len())

@@ -10,6 +10,7 @@ package dry
 
 import (
 	"fmt"
+	"time"
 
 	"tapweight/gpu"
 	"tapweight/kernels/op"
@@ -113,6 +114,13 @@ func (b *Backend) UploadInts(dst gpu.Buffer, src []int32) {
 	b.stats.UploadBytes += 4 * int64(len(src))
 }
 
+// UploadBatch counts.
+func (b *Backend) UploadBatch(ints gpu.Buffer, i []int32, floats gpu.Buffer, f []float64) {
+	b.UploadInts(ints, i)
+	b.Upload(floats, f)
+	b.stats.Uploads--
+}
+
 // Download gives zeros.
 func (b *Backend) Download(dst []float64, src gpu.Buffer) error {
 	if len(dst) != src.Len() {
@@ -126,6 +134,12 @@ func (b *Backend) Download(dst []float64, src gpu.Buffer) error {
 
 // Sync counts.
 func (b *Backend) Sync() error { b.stats.Syncs++; return nil }
+
+// Mark does nothing.
+func (b *Backend) Mark(int) {}
+
+// Elapsed is always 0.
+func (b *Backend) Elapsed(int, int) (time.Duration, error) { return 0, nil }
 
 // Stats returns the counts so far.
 func (b *Backend) Stats() gpu.Stats { return b.stats }

@@ -172,6 +172,14 @@ func (b *Backend) ClipScale(gpu.Buffer, gpu.Buffer, float64) {
 	b.add("ClipScale", b.float.Map(1, 1, 3, false))
 }
 
+func (b *Backend) ClipCoef(_, _, _, _ gpu.Buffer) { b.add("ClipCoef", b.float.Map(1, 3, 2, false)) }
+
+func (b *Backend) StepSize(_, _ gpu.Buffer, _ float64) {
+	b.add("StepSize", b.float.Map(1, 1, 4, false))
+}
+
+func (b *Backend) Quotient(_, _, _ gpu.Buffer) { b.add("Quotient", b.float.Map(1, 2, 1, false)) }
+
 func (b *Backend) Update(u gpu.Update) {
 	adaptive := u.Rule != gpu.SGD
 	b.add("Update", b.float.Update(u.P.Len(), !adaptive && !u.M.IsNil(), adaptive, u.WeightDecay != 0, !u.Jac.IsNil()))

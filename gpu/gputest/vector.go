@@ -79,6 +79,19 @@ func vectorCases() []testCase {
 			m.ClipScale(m.out("scale", 1), m.in("norm2", rounded([]float64{norm2})), 1)
 		})
 	}
+	for _, scale := range []float64{0.25, 1} {
+		add(fmt.Sprintf("ClipCoef/%g", scale), func(m *machine) {
+			m.ClipCoef(m.out("out", 1), m.in("scale", []float64{scale}), m.in("norm2", m.positive(1)), m.in("dot", m.normal(1, 0, 1)))
+		})
+	}
+	for _, v := range []float64{0, 1e-12, 3} {
+		add(fmt.Sprintf("StepSize/%g", v), func(m *machine) {
+			m.StepSize(m.out("out", 2), m.in("norm2", rounded([]float64{v})), 0.01)
+		})
+		add(fmt.Sprintf("Quotient/%g", v), func(m *machine) {
+			m.Quotient(m.out("out", 1), m.in("a", m.normal(1, 0, 1)), m.in("b", rounded([]float64{v})))
+		})
+	}
 	for _, n := range []int{1, 2, 5, 13} {
 		for _, large := range both {
 			add("Softmax/"+sizes(n)+option(large, "large"), func(m *machine) {
@@ -165,5 +178,5 @@ func updateCases(n int) []testCase {
 func (m *machine) update(rule gpu.Rule, n, t int) gpu.Update {
 	const b1, b2 = 0.9, 0.999
 	return gpu.Update{Rule: rule, Beta1: b1, Beta2: b2, Eps: 1e-8,
-		Rates: m.in("Rates", rounded([]float64{1e-2, 1 / (1 - math.Pow(b1, float64(t))), 1 / (1 - math.Pow(b2, float64(t)))}))}
+		Rates: [3]float64(rounded([]float64{1e-2, 1 / (1 - math.Pow(b1, float64(t))), 1 / (1 - math.Pow(b2, float64(t)))}))}
 }

@@ -174,6 +174,18 @@ func (p *Backend) ClipScale(scale, norm2 gpu.Buffer, maxNorm float64) {
 	p.time("", func(d gpu.Backend) { d.ClipScale(scale, norm2, maxNorm) })
 }
 
+func (p *Backend) ClipCoef(out, scale, norm2, dot gpu.Buffer) {
+	p.time("", func(d gpu.Backend) { d.ClipCoef(out, scale, norm2, dot) })
+}
+
+func (p *Backend) StepSize(out, norm2 gpu.Buffer, radius float64) {
+	p.time("", func(d gpu.Backend) { d.StepSize(out, norm2, radius) })
+}
+
+func (p *Backend) Quotient(out, x, y gpu.Buffer) {
+	p.time("", func(d gpu.Backend) { d.Quotient(out, x, y) })
+}
+
 func (p *Backend) Softmax(out, x gpu.Buffer) {
 	p.time("", func(d gpu.Backend) { d.Softmax(out, x) })
 }

@@ -128,7 +128,6 @@ func checkUpdate(u gpu.Update) {
 	const op = "update"
 	n := u.P.Len()
 	sized(op, "G", u.G, n)
-	sized(op, "Rates", u.Rates, 3)
 	maybe(op, "Jac", u.Jac, n)
 	maybe(op, "GradScale", u.GradScale, 1)
 	if u.Rule != gpu.SGD || u.Momentum != 0 {

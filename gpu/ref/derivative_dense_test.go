@@ -173,7 +173,7 @@ func TestUpdateJacobian(t *testing.T) {
 					const clip = 0.4
 					run := func(g []float64) (p, jac []float64) {
 						u := gpu.Update{Rule: rule, P: d.floats(x[0]...), G: d.floats(g...), M: d.floats(x[2]...), V: d.floats(x[3]...), Jac: d.unset(n),
-							Rates: d.floats(0.1, 1/(1-math.Pow(0.9, count)), 1/(1-math.Pow(0.99, count))), GradScale: d.floats(clip),
+							Rates: [3]float64{0.1, 1 / (1 - math.Pow(0.9, count)), 1 / (1 - math.Pow(0.99, count))}, GradScale: d.floats(clip),
 							Momentum: momentum, Beta1: 0.9, Beta2: 0.99, Eps: 1e-1, WeightDecay: 0.05}
 						if rule == gpu.SGD && momentum == 0 {
 							u.M = gpu.Buffer{}
@@ -198,7 +198,7 @@ func TestUpdateJacobian(t *testing.T) {
 // TestUpdateWithoutSecondMoment: where vh = 0 the factor has one term and nothing is NaN.
 func TestUpdateWithoutSecondMoment(t *testing.T) {
 	d := &device{ref.Open(), t}
-	u := gpu.Update{Rule: gpu.Adam, P: d.floats(1), G: d.zeros(1), M: d.floats(2), V: d.zeros(1), Jac: d.unset(1), Rates: d.floats(0.1, 1, 1),
+	u := gpu.Update{Rule: gpu.Adam, P: d.floats(1), G: d.zeros(1), M: d.floats(2), V: d.zeros(1), Jac: d.unset(1), Rates: [3]float64{0.1, 1, 1},
 		Beta1: 0.9, Beta2: 0.99, Eps: 0.5}
 	d.Update(u)
 	near(t, "P", d.read(u.P), []float64{1 - 0.1*1.8/0.5}, 1e-12)

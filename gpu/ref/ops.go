@@ -327,12 +327,26 @@ func (b *Device[T]) ClipScale(scale, norm2 gpu.Buffer, maxNorm float64) {
 	floats[T](scale)[0] = ref.ClipScale(floats[T](norm2)[0], T(maxNorm))
 }
 
+func (b *Device[T]) ClipCoef(out, scale, norm2, dot gpu.Buffer) {
+	b.stats.Launches++
+	floats[T](out)[0] = ref.ClipCoef(floats[T](scale)[0], floats[T](norm2)[0], floats[T](dot)[0])
+}
+
+func (b *Device[T]) StepSize(out, norm2 gpu.Buffer, radius float64) {
+	b.stats.Launches++
+	floats[T](out)[0], floats[T](out)[1] = ref.StepSize(floats[T](norm2)[0], T(radius))
+}
+
+func (b *Device[T]) Quotient(out, x, y gpu.Buffer) {
+	b.stats.Launches++
+	floats[T](out)[0] = ref.Quotient(floats[T](x)[0], floats[T](y)[0])
+}
+
 func (b *Device[T]) Update(u gpu.Update) {
 	b.stats.Launches++
 	checkUpdate(u)
-	r := floats[T](u.Rates)
 	ref.Update[T]{Rule: ref.Rule(u.Rule), P: floats[T](u.P), G: floats[T](u.G), M: optional[T](u.M), V: optional[T](u.V), Jac: optional[T](u.Jac),
-		LR: r[0], C1: r[1], C2: r[2], GradScale: scalar[T](1, u.GradScale), Momentum: T(u.Momentum), Beta1: T(u.Beta1), Beta2: T(u.Beta2),
+		LR: T(u.Rates[0]), C1: T(u.Rates[1]), C2: T(u.Rates[2]), GradScale: scalar[T](1, u.GradScale), Momentum: T(u.Momentum), Beta1: T(u.Beta1), Beta2: T(u.Beta2),
 		Eps: T(u.Eps), Dec: T(u.WeightDecay)}.Step()
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"time"
 	"unsafe"
 
 	"tapweight/gpu"
@@ -19,6 +20,7 @@ type Device[T ref.Real] struct {
 	mu    sync.Mutex
 	live  map[uintptr][]uint64 // keeps the memory of buffers reachable
 	stats gpu.Stats
+	marks gpu.Marks
 }
 
 // Backend is the float64 device.
@@ -95,6 +97,13 @@ func (b *Device[T]) UploadInts(dst gpu.Buffer, src []int32) {
 	b.stats.UploadBytes += int64(4 * len(src))
 }
 
+// UploadBatch copies both in.
+func (b *Device[T]) UploadBatch(ints gpu.Buffer, i []int32, floats gpu.Buffer, f []float64) {
+	b.UploadInts(ints, i)
+	b.Upload(floats, f)
+	b.stats.Uploads--
+}
+
 // Download copies floats out.
 func (b *Device[T]) Download(dst []float64, src gpu.Buffer) error {
 	if len(dst) != src.Len() {
@@ -110,6 +119,14 @@ func (b *Device[T]) Download(dst []float64, src gpu.Buffer) error {
 
 // Sync has nothing to wait for.
 func (b *Device[T]) Sync() error { b.stats.Syncs++; return nil }
+
+// Mark notes the time.
+func (b *Device[T]) Mark(slot int) { b.marks.Set(slot) }
+
+// Elapsed returns the time between two marks.
+func (b *Device[T]) Elapsed(from, to int) (time.Duration, error) {
+	return b.marks.Elapsed(from, to), nil
+}
 
 // Stats returns the counts so far.
 func (b *Device[T]) Stats() gpu.Stats { return b.stats }

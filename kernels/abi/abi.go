@@ -97,7 +97,8 @@ type (
 	UpdateArgs struct {
 		Rule                               int32
 		N                                  int64
-		P, G, M, V, Jac, Rates, Scale      Ptr
+		P, G, M, V, Jac, Scale             Ptr
+		LR, C1, C2                         float64
 		Momentum, Beta1, Beta2, Eps, Decay float64
 	}
 )

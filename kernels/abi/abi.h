@@ -26,8 +26,8 @@ typedef struct { float *run_mean, *run_var; const float *mean, *rstd; int64_t n;
 typedef struct { tw_mat y, x, z; int act, accumulate; double s, p; uint64_t seed; uint32_t step, stream; float *v; } tw_element_args;
 typedef struct { tw_mat x, dx, b, db; const int32_t *target; const float *t, *w; int mse; double scale, eps; float *loss; } tw_loss_args;
 typedef struct { float *y; const float *x, *z; float *v; const float *s; int64_t n; double c; int accumulate; } tw_vector_args;
-typedef struct { int rule; int64_t n; float *p; const float *g; float *m, *v, *jac; const float *rates, *scale;
-                 double momentum, beta1, beta2, eps, decay; } tw_update_args;
+typedef struct { int rule; int64_t n; float *p; const float *g; float *m, *v, *jac; const float *scale;
+                 double lr, c1, c2, momentum, beta1, beta2, eps, decay; } tw_update_args;
 #ifdef __cplusplus
 }
 #endif

@@ -369,7 +369,7 @@ void rstd_of(const tw_vector_args *a) {
 }
 
 void update(const tw_update_args *a) {
-  const float lr = a->rates[0], c1 = a->rates[1], c2 = a->rates[2], gs = a->scale ? *a->scale : 1.0f;
+  const float lr = static_cast<float>(a->lr), c1 = static_cast<float>(a->c1), c2 = static_cast<float>(a->c2), gs = a->scale ? *a->scale : 1.0f;
   const float b1 = static_cast<float>(a->beta1), b2 = static_cast<float>(a->beta2), n1 = static_cast<float>(1 - a->beta1),
               n2 = static_cast<float>(1 - a->beta2), eps = static_cast<float>(a->eps), wd = static_cast<float>(a->decay),
               mom = static_cast<float>(a->momentum);

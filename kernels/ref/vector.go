@@ -66,6 +66,31 @@ func ClipScale[T Real](norm2, maxNorm T) T {
 	return 1
 }
 
+// ClipCoef returns scale*dot/norm2 where scale < 1, else 0.
+func ClipCoef[T Real](scale, norm2, dot T) T {
+	if scale < 1 {
+		return scale * dot / norm2
+	}
+	return 0
+}
+
+// StepSize returns eps = radius/sqrt(norm2) and 1/(2 eps), zeros where norm2 is 0.
+func StepSize[T Real](norm2, radius T) (eps, inverse T) {
+	if norm2 == 0 {
+		return 0, 0
+	}
+	eps = radius / sqrt(norm2)
+	return eps, 1 / (2 * eps)
+}
+
+// Quotient returns a/b, 0 where b is 0.
+func Quotient[T Real](a, b T) T {
+	if b == 0 {
+		return 0
+	}
+	return a / b
+}
+
 // Rule numbers update rules as gpu.Rule does.
 type Rule uint8
 

@@ -1,5 +1,4 @@
-// Package batch carries what a step needs from the host to the device: all integers of a batch in one upload and all
-// floats in another.
+// Package batch carries what a step needs from the host to the device: all integers and floats of a batch in one upload.
 //
 // The loader appends arrays to a [Host] and keeps the references it gets; after [Host.Upload] the same references name
 // device buffers.
@@ -51,9 +50,8 @@ func (h *Host) Floats(v []float64) Floats {
 // Device is a batch in device memory.
 type Device struct {
 	b            gpu.Backend
+	mem          gpu.Buffer // of 4-byte elements: the integers, then the floats
 	ints, floats gpu.Buffer
-	intCap       gpu.Buffer
-	floatCap     gpu.Buffer
 }
 
 // Micro is one micro-batch: its arrays and what the problem that prepared it needs to find its way among them.
@@ -67,34 +65,33 @@ func NewDevice(b gpu.Backend) *Device { return &Device{b: b} }
 
 // Upload copies h to the device.
 func (d *Device) Upload(h *Host) error {
-	if err := reserve(d.b, &d.intCap, len(h.ints), 4); err != nil {
+	float := d.b.Info().FloatBytes
+	// Ints are padded to cache lines, so floats of either size are aligned.
+	if err := d.reserve(len(h.ints) + len(h.floats)*float/4); err != nil {
 		return err
 	}
-	if err := reserve(d.b, &d.floatCap, len(h.floats), d.b.Info().FloatBytes); err != nil {
-		return err
-	}
-	d.ints, d.floats = d.intCap.Slice(0, len(h.ints)), d.floatCap.Slice(0, len(h.floats))
-	d.b.UploadInts(d.ints, h.ints)
-	d.b.Upload(d.floats, h.floats)
+	d.ints = d.mem.Slice(0, len(h.ints))
+	d.floats = gpu.MakeBuffer(d.mem.Addr()+uintptr(4*len(h.ints)), len(h.floats), float)
+	d.b.UploadBatch(d.ints, h.ints, d.floats, h.floats)
 	return nil
 }
 
-// reserve grows a buffer to at least n elements, by half as much again so that batches of varying size settle quickly.
-func reserve(b gpu.Backend, buf *gpu.Buffer, n, elem int) error {
-	if buf.Len() >= n && !buf.IsNil() {
+// reserve grows the memory to at least n elements, by half as much again so that batches of varying size settle quickly.
+func (d *Device) reserve(n int) error {
+	if d.mem.Len() >= n && !d.mem.IsNil() {
 		return nil
 	}
-	grown, err := b.Alloc(n+n/2+gpu.RowAlign, elem)
+	grown, err := d.b.Alloc(n+n/2+gpu.RowAlign, 4)
 	if err != nil {
 		return err
 	}
-	if !buf.IsNil() {
-		if err := b.Sync(); err != nil { // queued work may still read the old memory
+	if !d.mem.IsNil() {
+		if err := d.b.Sync(); err != nil { // queued work may still read the old memory
 			return err
 		}
-		b.Free(*buf)
+		d.b.Free(d.mem)
 	}
-	*buf = grown
+	d.mem = grown
 	return nil
 }
 
@@ -106,11 +103,9 @@ func (d *Device) Floats(r Floats) gpu.Buffer { return d.floats.Slice(r.off, r.of
 
 // Close frees the device memory.
 func (d *Device) Close() {
-	for _, buf := range []*gpu.Buffer{&d.intCap, &d.floatCap} {
-		if !buf.IsNil() {
-			d.b.Free(*buf)
-			*buf = gpu.Buffer{}
-		}
+	if !d.mem.IsNil() {
+		d.b.Free(d.mem)
+		d.mem = gpu.Buffer{}
 	}
 }
 

@@ -58,18 +58,13 @@ func BenchIteration(ctx context.Context, c Config, rounds int, con *runlog.Conso
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		x.sys.Elapsed = level.Times{}
 		start := time.Now()
-		if err := x.iterate(); err != nil {
+		s, err := x.iterate()
+		if err != nil {
 			return nil, err
 		}
 		total := time.Since(start)
-		e := x.sys.Elapsed
 		if round == 0 {
-			s, err := x.sys.Read()
-			if err != nil {
-				return nil, err
-			}
 			t.Losses, t.H = byName(c.Objectives, s.Pretrain), byName(c.Objectives, s.H)
 			t.Losses["finetune"], t.Losses["validation"] = s.Finetune, s.Validation
 		}
@@ -80,15 +75,21 @@ func BenchIteration(ctx context.Context, c Config, rounds int, con *runlog.Conso
 		if err := x.sys.FinetuneStep(x.finParts, false); err != nil {
 			return nil, err
 		}
+		if err := b.Sync(); err != nil {
+			return nil, err
+		}
 		plain := time.Since(start)
+		if _, err := x.sys.Read(); err != nil {
+			return nil, err
+		}
 		if round == 0 {
 			continue
 		}
 		add("total", total)
-		add("pretrain", e.Pretrain)
-		add("finetune", e.Finetune)
-		add("validation", e.Validation)
-		add("hypergradient", e.Hypergradient)
+		add("pretrain", s.Elapsed.Pretrain)
+		add("finetune", s.Elapsed.Finetune)
+		add("validation", s.Elapsed.Validation)
+		add("hypergradient", s.Elapsed.Hypergradient)
 		add("plain", plain)
 	}
 	start := time.Now()
@@ -105,27 +106,28 @@ func BenchIteration(ctx context.Context, c Config, rounds int, con *runlog.Conso
 	return t, nil
 }
 
-func (x *bench) iterate() error {
+// iterate runs one iteration and waits for its numbers.
+func (x *bench) iterate() (level.Scalars, error) {
 	if err := x.sys.PretrainStep(x.preParts, true); err != nil {
-		return err
+		return level.Scalars{}, err
 	}
 	if err := x.sys.FinetuneStep(x.finParts, true); err != nil {
-		return err
+		return level.Scalars{}, err
 	}
 	if err := x.sys.ValidationStep(x.val); err != nil {
-		return err
+		return level.Scalars{}, err
 	}
 	if err := x.sys.ReweightStep(); err != nil {
-		return err
+		return level.Scalars{}, err
 	}
-	s, err := x.sys.Read()
+	rows, err := x.sys.Read()
 	if err != nil {
-		return err
+		return level.Scalars{}, err
 	}
-	if err := s.NonFinite(x.pre.Names()); err != nil {
-		return fmt.Errorf("benchmark: %w", err)
+	if err := rows[0].NonFinite(x.pre.Names()); err != nil {
+		return level.Scalars{}, fmt.Errorf("benchmark: %w", err)
 	}
-	return nil
+	return rows[0], nil
 }
 
 // OpShare is one kind of operation's part of an iteration, per iteration.
@@ -177,7 +179,7 @@ func BenchOps(ctx context.Context, c Config, rounds int, con *runlog.Console) (*
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if err := x.iterate(); err != nil {
+		if _, err := x.iterate(); err != nil {
 			return nil, err
 		}
 		if round == 0 {

@@ -179,7 +179,7 @@ func (r *run) step(it iteration, wait time.Duration, learned bool) (note string,
 		r.rows = true
 		r.reportRows(it.pre[0][0])
 	}
-	r.sys.Elapsed = level.Times{}
+	r.sys.Begin()
 	r.sys.KeepApart(learned && r.cfg.Cosines > 0 && r.state.Iteration%r.cfg.Cosines == 0)
 	for u, parts := range it.pre {
 		if err := r.sys.PretrainStep(parts, learned && u == len(it.pre)-1); err != nil {
@@ -199,10 +199,11 @@ func (r *run) step(it iteration, wait time.Duration, learned bool) (note string,
 			return "", err
 		}
 	}
-	s, err := r.sys.Read()
+	rows, err := r.sys.Read()
 	if err != nil {
 		return "", err
 	}
+	s := rows[0]
 	if err := s.NonFinite(r.pre.Names()); err != nil {
 		return "", err
 	}
@@ -240,8 +241,8 @@ func (r *run) writeIteration(s level.Scalars, wait time.Duration, learned bool) 
 	if learned {
 		norm := math.Sqrt(sumProduct(s.Hypergradient, s.Hypergradient))
 		cosines := map[string]float64{}
-		for i, a := range r.sys.GradientNames() {
-			for j, b := range r.sys.GradientNames()[:i] {
+		for i, a := range s.Gradients {
+			for j, b := range s.Gradients[:i] {
 				cosines[b+"|"+a] = s.Cosine[i][j]
 			}
 		}
@@ -249,7 +250,7 @@ func (r *run) writeIteration(s level.Scalars, wait time.Duration, learned bool) 
 			runlog.Field{Key: "cosine", Value: cosines}, runlog.Field{Key: "finetune_loss", Value: s.Finetune}, runlog.Field{Key: "proximal", Value: s.Prox},
 			runlog.Field{Key: "validation_loss", Value: s.Validation})
 		if m, _, _ := level.ParseMode(r.cfg.Hypergrad); m == level.Neumann || m == level.CG {
-			fields = append(fields, runlog.Field{Key: "residual", Value: runlog.Finite(r.sys.Residual)})
+			fields = append(fields, runlog.Field{Key: "residual", Value: runlog.Finite(s.Residual)})
 		}
 		scalars = append(scalars, runlog.Scalar{Tag: "hypergradient_norm", Value: norm}, runlog.Scalar{Tag: "finetune_loss", Value: s.Finetune},
 			runlog.Scalar{Tag: "validation_loss", Value: s.Validation})
@@ -269,7 +270,7 @@ func (r *run) writeIteration(s level.Scalars, wait time.Duration, learned bool) 
 			scalars = append(scalars, runlog.Scalar{Tag: "valid/" + res.Metric, Value: res.Value})
 		}
 	}
-	e := r.sys.Elapsed
+	e := s.Elapsed
 	fields = append(fields, runlog.Field{Key: "time_pretrain", Value: e.Pretrain.Seconds()}, runlog.Field{Key: "time_finetune", Value: e.Finetune.Seconds()},
 		runlog.Field{Key: "time_validation", Value: e.Validation.Seconds()}, runlog.Field{Key: "time_hypergradient", Value: e.Hypergradient.Seconds()},
 		runlog.Field{Key: "time_wait", Value: wait.Seconds()})

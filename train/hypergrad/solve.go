@@ -1,93 +1,63 @@
 // Package hypergrad solves the linear systems of implicit hypergradients, A q = v with a matrix that is known by its
 // products only: A = ∇²L_ft + 2γI on the encoder (Lorraine 2020; Rajeswaran 2019).
 //
-// Both solvers report the relative residual |v − A q|/|v| of what they return, so that a run's log shows whether the
-// inverse was worth anything.
+// Both solvers leave the squared relative residual |v − A q|²/|v|² of what they return on the device, so that a run's log shows
+// whether the inverse was worth anything. Nothing comes to the host.
 package hypergrad
 
-import (
-	"math"
-
-	"tapweight/gpu"
-)
+import "tapweight/gpu"
 
 // Product overwrites dst with A x. dst is not x.
 type Product func(dst, x gpu.Buffer) error
 
-// dot returns <x,y> on the host.
-func dot(b gpu.Backend, x, y, slot gpu.Buffer) (float64, error) {
-	b.Dot(slot, 1, x, y, false)
-	var v [1]float64
-	err := b.Download(v[:], slot)
-	return v[0], err
-}
-
 // Neumann returns q = α Σ_{k<terms} (I − αA)ᵏ v, which tends to A⁻¹v where 0 < α < 2/|A|. With α the finetuning learning
-// rate it is the derivative through terms further steps of gradient descent. work holds at least two vectors.
-func Neumann(b gpu.Backend, product Product, q, v gpu.Buffer, work []gpu.Buffer, terms int, alpha float64) (residual float64, err error) {
-	r, ar := work[0], work[1]
-	slot := work[2].Slice(0, 1)
+// rate it is the derivative through terms further steps of gradient descent. work holds at least three vectors.
+func Neumann(b gpu.Backend, product Product, q, v gpu.Buffer, work []gpu.Buffer, terms int, alpha float64, residual gpu.Buffer) error {
+	r, ar, scalars := work[0], work[1], work[2]
 	b.Fill(q, 0)
 	b.Copy(r, v) // r = v − A q
 	for range terms {
 		b.Axpy(q, alpha, gpu.Buffer{}, r)
 		if err := product(ar, r); err != nil {
-			return 0, err
+			return err
 		}
 		b.Axpy(r, -alpha, gpu.Buffer{}, ar)
 	}
-	return relative(b, r, v, slot)
+	relative(b, residual, r, v, scalars)
+	return nil
 }
 
-// CG returns q after terms steps of conjugate gradients (Hestenes 1952) or fewer once the residual is rounding. work holds
-// at least four vectors.
-func CG(b gpu.Backend, product Product, q, v gpu.Buffer, work []gpu.Buffer, terms int) (residual float64, err error) {
-	r, p, ap := work[0], work[1], work[2]
-	slot := work[3].Slice(0, 1)
+// CG returns q after terms steps of conjugate gradients (Hestenes 1952). Once the residual is 0 further steps change nothing.
+// work holds at least four vectors of four elements or more.
+func CG(b gpu.Backend, product Product, q, v gpu.Buffer, work []gpu.Buffer, terms int, residual gpu.Buffer) error {
+	r, p, ap, scalars := work[0], work[1], work[2], work[3]
+	rr, next, pap, ratio := scalars.Slice(0, 1), scalars.Slice(1, 2), scalars.Slice(2, 3), scalars.Slice(3, 4)
 	b.Fill(q, 0)
 	b.Copy(r, v)
 	b.Copy(p, v)
-	rr, err := dot(b, r, r, slot)
-	if err != nil {
-		return 0, err
-	}
-	first := rr
+	b.Dot(rr, 1, r, r, false)
 	for range terms {
-		if rr <= 1e-28*first {
-			break
-		}
 		if err := product(ap, p); err != nil {
-			return 0, err
+			return err
 		}
-		pap, err := dot(b, p, ap, slot)
-		if err != nil {
-			return 0, err
-		}
-		if pap == 0 {
-			break
-		}
-		alpha := rr / pap
-		b.Axpy(q, alpha, gpu.Buffer{}, p)
-		b.Axpy(r, -alpha, gpu.Buffer{}, ap)
-		next, err := dot(b, r, r, slot)
-		if err != nil {
-			return 0, err
-		}
-		b.Scale(p, next/rr, gpu.Buffer{})
+		b.Dot(pap, 1, p, ap, false)
+		b.Quotient(ratio, rr, pap)
+		b.Axpy(q, 1, ratio, p)
+		b.Axpy(r, -1, ratio, ap)
+		b.Dot(next, 1, r, r, false)
+		b.Quotient(ratio, next, rr)
+		b.Scale(p, 1, ratio)
 		b.Axpy(p, 1, gpu.Buffer{}, r)
-		rr = next
+		rr, next = next, rr
 	}
-	return relative(b, r, v, slot)
+	relative(b, residual, r, v, scalars)
+	return nil
 }
 
-func relative(b gpu.Backend, r, v, slot gpu.Buffer) (float64, error) {
-	rr, err := dot(b, r, r, slot)
-	if err != nil {
-		return 0, err
-	}
-	vv, err := dot(b, v, v, slot)
-	if err != nil || vv == 0 {
-		return 0, err
-	}
-	return math.Sqrt(rr / vv), nil
+// relative leaves |r|²/|v|² in out.
+func relative(b gpu.Backend, out, r, v, scalars gpu.Buffer) {
+	rr, vv := scalars.Slice(0, 1), scalars.Slice(1, 2)
+	b.Dot(rr, 1, r, r, false)
+	b.Dot(vv, 1, v, v, false)
+	b.Quotient(out, rr, vv)
 }

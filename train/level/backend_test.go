@@ -25,10 +25,12 @@ func iterate(t *testing.T, b gpu.Backend, c setup) level.Scalars {
 			}
 		}
 	}
-	r, err := sys.Read()
+	rows, err := sys.Read()
 	if err != nil {
 		t.Fatal(err)
 	}
+	r := rows[0]
+	r.Elapsed = level.Times{} // of the machine, not of the numbers
 	return r
 }
 

@@ -31,10 +31,11 @@ func gradients(t *testing.T, c setup) (loss, theta, omega []float64) {
 	if err := b.Download(omega, sys.Omega.Grad); err != nil {
 		t.Fatal(err)
 	}
-	s, err := sys.Read()
+	rows, err := sys.Read()
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := rows[0]
 	return append(s.Pretrain, s.Finetune), theta, omega
 }
 

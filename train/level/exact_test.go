@@ -222,10 +222,11 @@ func TestKeepApart(t *testing.T) {
 		if err := errors.Join(sys.PretrainStep(p, true), sys.FinetuneStep(f, true), sys.ValidationStep(v), sys.ReweightStep()); err != nil {
 			t.Fatal(err)
 		}
-		s, err := sys.Read()
+		rows, err := sys.Read()
 		if err != nil {
 			t.Fatal(err)
 		}
+		s := rows[0]
 		return s, names
 	}
 	joint, jointNames := run(level.Exact, false)

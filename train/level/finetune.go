@@ -1,8 +1,6 @@
 package level
 
 import (
-	"time"
-
 	"tapweight/gpu"
 	"tapweight/model/batch"
 	"tapweight/model/tape"
@@ -10,7 +8,7 @@ import (
 
 // FinetuneStep takes one step of ω along ∇L_ft + 2γ(ω_enc − θ_enc) over the micro parts of a batch.
 func (s *System) FinetuneStep(parts []*batch.Micro, last bool) error {
-	start := time.Now()
+	defer s.start(timeFinetune)()
 	n := s.Omega
 	s.B.Fill(s.ftLoss, 0)
 	s.B.Fill(s.prox, 0)
@@ -25,7 +23,7 @@ func (s *System) FinetuneStep(parts []*batch.Micro, last bool) error {
 	}
 	n.update(last && s.Opts.Jacobian == Optimizer)
 	n.Batches++
-	return s.since(start, &s.Elapsed.Finetune)
+	return nil
 }
 
 // finetuneGradient overwrites grad with ∇L_ft at value on the last finetuning batch.
@@ -50,7 +48,7 @@ func (s *System) validationPass() tape.Pass {
 
 // ValidationStep leaves the validation loss and its gradient with respect to ω.
 func (s *System) ValidationStep(part *batch.Micro) error {
-	start := time.Now()
+	defer s.start(timeValidation)()
 	s.B.Fill(s.valLoss, 0)
 	s.B.Fill(s.valGrad, 0)
 	if err := s.dVal.Upload(&part.Host); err != nil {
@@ -59,7 +57,7 @@ func (s *System) ValidationStep(part *batch.Micro) error {
 	s.work.Start(s.Omega.Params.Bind(s.Omega.Value), true)
 	l := s.Fin.Loss(s.work, part, s.dVal, s.validationPass(), s.valLoss)
 	s.work.Backward(s.Omega.Params.Bind(s.valGrad), false, tape.Seed{Loss: l})
-	return s.since(start, &s.Elapsed.Validation)
+	return nil
 }
 
 // ValidationLoss returns the validation loss of the current ω without a gradient.

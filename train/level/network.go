@@ -54,7 +54,6 @@ type Network struct {
 	Batches int        // batches folded into the running statistics
 
 	b     gpu.Backend
-	rates gpu.Buffer // (3), see gpu.Update
 	norm2 gpu.Buffer // (1)
 	scale gpu.Buffer // (1)
 	owned []gpu.Buffer
@@ -76,7 +75,6 @@ func newNetwork(b gpu.Backend, params, states *param.Table, opt optim.Config, to
 		{&n.Moment, size, opt.Rule != gpu.SGD || opt.Momentum > 0},
 		{&n.Second, size, opt.Rule != gpu.SGD},
 		{&n.Running, max(states.Len(), 1), true},
-		{&n.rates, 3, true},
 		{&n.norm2, 1, true},
 		{&n.scale, 1, true},
 	}
@@ -135,9 +133,7 @@ func (n *Network) statMomentum() float64 { return math.Max(0.1, 1/float64(1+n.Ba
 
 // update takes one optimiser step along Grad. With jac it leaves d value'/d gradient in Jac.
 func (n *Network) update(jac bool) {
-	r := n.Opt.Rates(n.Step, n.Total)
-	n.b.Upload(n.rates, r[:])
-	u := gpu.Update{Rule: n.Opt.Rule, P: n.Value, G: n.Grad, M: n.Moment, V: n.Second, Rates: n.rates,
+	u := gpu.Update{Rule: n.Opt.Rule, P: n.Value, G: n.Grad, M: n.Moment, V: n.Second, Rates: n.Opt.Rates(n.Step, n.Total),
 		Momentum: n.Opt.Momentum, Beta1: n.Opt.Beta1, Beta2: n.Opt.Beta2, Eps: n.Opt.Eps, WeightDecay: n.Opt.WeightDecay}
 	if n.clips {
 		n.b.Dot(n.norm2, 1, n.Grad, n.Grad, false)
@@ -156,25 +152,16 @@ func (n *Network) update(jac bool) {
 //
 // The rule is element-wise, so its part is Jac∘x. Clipping by norm scales the gradient g by s = c/|g|, whose derivative is
 // s(I − ĝĝᵀ), symmetric: x ← s(x − ĝ⟨ĝ,x⟩) where it was active, and nothing where it was not.
-func (n *Network) pullBack(x, scratch gpu.Buffer) error {
+func (n *Network) pullBack(x, scratch gpu.Buffer) {
 	n.b.Mul(x, 1, n.Jac, x)
 	if !n.clips {
-		return nil
+		return
 	}
-	var norm2, scale [1]float64
-	if err := n.b.Download(scale[:], n.scale); err != nil {
-		return err
-	}
-	if err := n.b.Download(norm2[:], n.norm2); err != nil {
-		return err
-	}
-	if scale[0] >= 1 {
-		return nil
-	}
-	n.b.Dot(scratch, 1, n.Grad, x, false)
-	n.b.Scale(x, scale[0], gpu.Buffer{})
-	n.b.Axpy(x, -scale[0]/norm2[0], scratch, n.Grad)
-	return nil
+	dot, coef := scratch.Slice(0, 1), scratch.Slice(1, 2)
+	n.b.Dot(dot, 1, n.Grad, x, false)
+	n.b.ClipCoef(coef, n.scale, n.norm2, dot)
+	n.b.Scale(x, 1, n.scale)
+	n.b.Axpy(x, -1, coef, n.Grad)
 }
 
 func (n *Network) close() {

@@ -3,7 +3,6 @@ package level
 import (
 	"sort"
 	"strings"
-	"time"
 
 	"tapweight/gpu"
 	"tapweight/model/batch"
@@ -16,17 +15,10 @@ const (
 	streamFinetune = 2 << 16
 )
 
-// since adds the time since start to a level's account. Queued work is waited for, so that it lands in the right one.
-func (s *System) since(start time.Time, account *time.Duration) error {
-	err := s.B.Sync()
-	*account += time.Since(start)
-	return err
-}
-
 // PretrainStep takes one step of θ along Σ λ_i ∇L_i over the micro parts of a batch. With last true (the last step before
 // Level III) it also keeps what the hypergradient needs: gradients apart, or passes, or θ before the step.
 func (s *System) PretrainStep(parts []*batch.Micro, last bool) error {
-	start := time.Now()
+	defer s.start(timePretrain)()
 	n := s.Theta
 	s.B.Fill(n.Grad, 0)
 	s.B.Fill(s.loss, 0)
@@ -58,7 +50,7 @@ func (s *System) PretrainStep(parts []*batch.Micro, last bool) error {
 	}
 	n.update(last && s.Opts.Jacobian == Optimizer)
 	n.Batches++
-	return s.since(start, &s.Elapsed.Pretrain)
+	return nil
 }
 
 // pretrainGroup runs one group forward and backward.
@@ -116,7 +108,8 @@ func (s *System) joinGradients() {
 		}
 	}
 	kinds := s.kinds()
-	gram := func(i, j int) gpu.Buffer { return s.cosine.Slice(i*len(kinds)+j, i*len(kinds)+j+1) }
+	s.rows[len(s.rows)-1].gradients = s.GradientNames()
+	gram := func(i, j int) gpu.Buffer { return s.gram.Slice(i*len(kinds)+j, i*len(kinds)+j+1) }
 	for i := range kinds {
 		for j := range i + 1 {
 			s.B.Dot(gram(i, j), 1, s.objGrad[kinds[i][0]], s.objGrad[kinds[j][0]], false)

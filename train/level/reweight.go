@@ -1,10 +1,6 @@
 package level
 
 import (
-	"fmt"
-	"math"
-	"time"
-
 	"tapweight/gpu"
 	"tapweight/train/hypergrad"
 )
@@ -22,7 +18,7 @@ import (
 //
 // With the identity Jacobian J = −I this is the paper's form, u = 2γv and h_i = −⟨∇L_i, u⟩.
 func (s *System) ReweightStep() error {
-	start := time.Now()
+	defer s.start(timeHypergradient)()
 	if err := s.Hypergradient(); err != nil {
 		return err
 	}
@@ -30,7 +26,7 @@ func (s *System) ReweightStep() error {
 	s.B.Copy(n.Grad.Slice(0, s.da.Len()), s.da)
 	n.update(false)
 	s.B.Softmax(s.Lambda, s.logits())
-	return s.since(start, &s.Elapsed.Hypergradient)
+	return nil
 }
 
 // Hypergradient leaves dL_val/dλ and dL_val/da without moving anything.
@@ -67,9 +63,7 @@ func (s *System) chain() error {
 		}
 		x, sign = q, -1
 	case opt:
-		if err := s.Omega.pullBack(x, s.scratch.Slice(0, 1)); err != nil {
-			return err
-		}
+		s.Omega.pullBack(x, s.scratch)
 	default:
 		sign = -1
 	}
@@ -77,9 +71,7 @@ func (s *System) chain() error {
 	b.Fill(w, 0)
 	b.Axpy(s.Theta.encoder(w), -2*s.Opts.Gamma*sign, gpu.Buffer{}, s.Omega.encoder(x))
 	if opt {
-		if err := s.Theta.pullBack(w, s.scratch.Slice(0, 1)); err != nil {
-			return err
-		}
+		s.Theta.pullBack(w, s.scratch)
 	} else {
 		b.Scale(w, -1, gpu.Buffer{})
 	}
@@ -117,47 +109,36 @@ func (s *System) derivatives(w gpu.Buffer) {
 	}
 }
 
+// step leaves the step ε of a central difference along x with |εx| = Radius, and 1/2ε, on the device.
+func (s *System) step(x gpu.Buffer) (eps, inverse gpu.Buffer) {
+	norm2, out := s.scratch.Slice(0, 1), s.scratch.Slice(1, 3)
+	s.B.Dot(norm2, 1, x, x, false)
+	s.B.StepSize(out, norm2, s.Opts.Radius)
+	return out.Slice(0, 1), out.Slice(1, 2)
+}
+
 // differences sets h_i to the central difference of L_i along w at base: (L_i(base+εw) − L_i(base−εw))/2ε, |εw| = Radius.
 func (s *System) differences(base, w gpu.Buffer) error {
-	norm, err := s.norm(w)
-	if err != nil || norm == 0 {
+	minus := s.arena.Alloc(len(s.Pre.Names()))
+	defer s.arena.Free(minus)
+	eps, inverse := s.step(w)
+	if err := s.perturbed(base, -1, eps, w, minus); err != nil {
 		return err
 	}
-	eps := s.Opts.Radius / norm
-	k := len(s.Pre.Names())
-	minus, err := s.perturbed(base, -eps, w)
-	if err != nil {
+	if err := s.perturbed(base, 1, eps, w, s.h); err != nil {
 		return err
 	}
-	plus, err := s.perturbed(base, eps, w)
-	if err != nil {
-		return err
-	}
-	h := make([]float64, k)
-	for i := range h {
-		h[i] = (plus[i] - minus[i]) / (2 * eps)
-	}
-	s.B.Upload(s.h, h)
+	s.B.Axpy(s.h, -1, gpu.Buffer{}, minus)
+	s.B.Scale(s.h, 1, inverse)
 	return nil
 }
 
-// perturbed returns the losses at base + c*w, which is written to a second vector: base itself stays as it is.
-func (s *System) perturbed(base gpu.Buffer, c float64, w gpu.Buffer) ([]float64, error) {
+// perturbed leaves the losses at base + c*eps*w in out; the point is written to a second vector: base itself stays as it is.
+func (s *System) perturbed(base gpu.Buffer, c float64, eps, w, out gpu.Buffer) error {
 	at := s.arena.Alloc(base.Len())
 	defer s.arena.Free(at)
-	losses := s.arena.Alloc(len(s.Pre.Names()))
-	defer s.arena.Free(losses)
-	s.B.Perturb(at, base, c, gpu.Buffer{}, w)
-	if err := s.losses(at, losses); err != nil {
-		return nil, err
-	}
-	out := make([]float64, losses.Len())
-	return out, s.B.Download(out, losses)
-}
-
-func (s *System) norm(x gpu.Buffer) (float64, error) {
-	square, err := s.inner(x, x)
-	return math.Sqrt(square), err
+	s.B.Perturb(at, base, c, eps, w)
+	return s.losses(at, out)
 }
 
 // darts is what the reference implementation does, literally (ruz048/TapWeight, betty's darts): a finite-difference pair
@@ -165,25 +146,21 @@ func (s *System) norm(x gpu.Buffer) (float64, error) {
 // the identity for every inverse Hessian and no learning rate. Its dropout masks are ours: equal in both passes of a pair.
 func (s *System) darts() error {
 	b, v := s.B, s.valGrad
-	norm, err := s.norm(v)
-	if err != nil || norm == 0 {
-		return err
-	}
-	eps := s.Opts.Radius / norm
+	eps, inverse := s.step(v)
 	enc := s.Theta.Params.EncoderLen()
 	u := s.direction
 	b.Fill(u, 0)
 	p, g := s.arena.Alloc(enc), s.arena.Alloc(enc)
 	for _, side := range []float64{1, -1} {
 		// ∇_θ of γ|ω−θ|² at ω' ± εv; the finetuning loss itself does not depend on θ.
-		b.Perturb(p, s.Omega.encoder(s.Omega.Value), side*eps, gpu.Buffer{}, s.Omega.encoder(v))
+		b.Perturb(p, s.Omega.encoder(s.Omega.Value), side, eps, s.Omega.encoder(v))
 		b.Fill(g, 0)
 		b.Prox(g, s.Theta.encoder(s.Theta.Value), p, s.Opts.Gamma, gpu.Buffer{})
-		b.Axpy(s.Theta.encoder(u), -side/(2*eps), gpu.Buffer{}, g)
+		b.Axpy(s.Theta.encoder(u), side, gpu.Buffer{}, g)
 	}
 	s.arena.Free(p)
 	s.arena.Free(g)
-	b.Scale(u, -1, gpu.Buffer{}) // h_i = −⟨∇L_i, u⟩
+	b.Scale(u, 1, inverse) // h_i = −⟨∇L_i, −u⟩
 	return s.differences(s.Theta.Value, u)
 }
 
@@ -203,33 +180,24 @@ func (s *System) inverse(v gpu.Buffer) (gpu.Buffer, error) {
 	}()
 	b.Fill(ignored, 0)
 	product := func(dst, x gpu.Buffer) error {
-		norm, err := s.norm(x)
-		if err != nil {
-			return err
-		}
+		eps, inverse := s.step(x)
 		b.Fill(dst, 0)
-		if norm == 0 {
-			return nil
-		}
-		eps := s.Opts.Radius / norm
 		for _, c := range []float64{1, -1} {
-			b.Perturb(at, n.Value, c*eps, gpu.Buffer{}, x)
+			b.Perturb(at, n.Value, c, eps, x)
 			if err := s.finetuneGradient(at, side, ignored, pass); err != nil {
 				return err
 			}
-			b.Axpy(dst, c/(2*eps), gpu.Buffer{}, side)
+			b.Axpy(dst, c, gpu.Buffer{}, side)
 		}
+		b.Scale(dst, 1, inverse)
 		b.Axpy(n.encoder(dst), 2*s.Opts.Gamma, gpu.Buffer{}, n.encoder(x))
 		return nil
 	}
 	var err error
 	if s.Opts.Mode == Neumann {
-		s.Residual, err = hypergrad.Neumann(b, product, s.solve[0], v, s.solve[1:], s.Opts.Terms, n.Opt.LR)
+		err = hypergrad.Neumann(b, product, s.solve[0], v, s.solve[1:], s.Opts.Terms, n.Opt.LR, s.residual)
 	} else {
-		s.Residual, err = hypergrad.CG(b, product, s.solve[0], v, s.solve[1:], s.Opts.Terms)
-	}
-	if err == nil && !(s.Residual < math.Inf(1)) {
-		err = fmt.Errorf("hypergradient: the %s solve diverged (relative residual %g); lower the finetuning learning rate or the number of terms", s.Opts.Mode, s.Residual)
+		err = hypergrad.CG(b, product, s.solve[0], v, s.solve[1:], s.Opts.Terms, s.residual)
 	}
 	return s.solve[0], err
 }

@@ -1,7 +1,6 @@
 package level
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 
@@ -90,10 +89,11 @@ func (s *System) Prove(pre, fin []*batch.Micro, val *batch.Micro) ([]Proof, erro
 	if err := s.Hypergradient(); err != nil {
 		return nil, err
 	}
-	scalars, err := s.Read()
+	rows, err := s.Read()
 	if err != nil {
 		return nil, err
 	}
+	scalars := rows[0]
 	s.Restore(snap)
 	k := len(s.Pre.Names())
 	a := make([]float64, k)
@@ -159,28 +159,6 @@ func RelativeError(rows []Proof) float64 {
 	return worst / scale
 }
 
-// NonFinite names the first number of an iteration that is NaN or infinite, by level and objective, or returns nil.
-func (r Scalars) NonFinite(names []string) error {
-	bad := func(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) }
-	for i, v := range r.Pretrain {
-		if bad(v) {
-			return fmt.Errorf("pretrain: the loss of objective %s is %v", names[i], v)
-		}
-	}
-	if bad(r.Finetune) || bad(r.Prox) {
-		return fmt.Errorf("finetune: the loss is %v, the proximal term %v", r.Finetune, r.Prox)
-	}
-	if bad(r.Validation) {
-		return fmt.Errorf("reweight: the validation loss is %v", r.Validation)
-	}
-	for i := range r.H {
-		if bad(r.H[i]) || bad(r.Hypergradient[i]) {
-			return fmt.Errorf("reweight: the hypergradient of objective %s is %v", names[i], r.Hypergradient[i])
-		}
-	}
-	return nil
-}
-
 // gradientSteps suit losses and slopes of order one along a unit direction.
 var gradientSteps = [3]float64{1e-4, 1e-5, 1e-6}
 
@@ -216,14 +194,17 @@ func (s *System) ProveGradients(pre, fin []*batch.Micro, seed uint64) ([]Proof, 
 		return nil, err
 	}
 	k := len(s.Pre.Names())
+	values := s.arena.Alloc(k)
+	defer s.arena.Free(values)
 	measured := make([]float64, k)
 	for i := range measured {
 		if measured[i], err = derivative(gradientSteps, func(d float64) (float64, error) {
-			losses, err := s.perturbed(s.Theta.Value, d, w)
-			if err != nil {
+			if err := s.perturbed(s.Theta.Value, d, gpu.Buffer{}, w, values); err != nil {
 				return 0, err
 			}
-			return losses[i], nil
+			losses := make([]float64, k)
+			err := s.B.Download(losses, values)
+			return losses[i], err
 		}); err != nil {
 			return nil, err
 		}

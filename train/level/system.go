@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"strings"
-	"time"
 
 	"tapweight/gpu"
 	"tapweight/model/batch"
@@ -26,6 +25,7 @@ type Options struct {
 	Terms                        int     // of neumann and cg
 	Radius                       float64 // length of the perturbation of finite differences
 	Apart                        bool    // whether KeepApart will be asked for
+	Rows                         int     // iterations whose numbers are kept on the device until Read, at least 1
 	Seed                         uint64
 }
 
@@ -60,24 +60,11 @@ type System struct {
 	finParts  []*batch.Micro
 	finPass   tape.Pass
 
-	scalars gpu.Buffer // one download brings all of the below
-	loss    gpu.Buffer // (K) pretraining losses
-	ftLoss  gpu.Buffer
-	prox    gpu.Buffer
-	valLoss gpu.Buffer
-	h       gpu.Buffer // (K) dL_val/dλ_i
-	lambda0 gpu.Buffer // (K) λ as used in the iteration
-	da      gpu.Buffer // (K) dL_val/da_i
-	cosine  gpu.Buffer // (parts²) Gram matrix of the objectives' gradients
-	scratch gpu.Buffer
-
-	Residual float64 // of the last neumann or cg solve, relative
-	Elapsed  Times
-}
-
-// Times is the wall time spent per level since the last reset.
-type Times struct {
-	Pretrain, Finetune, Validation, Hypergradient time.Duration
+	scratch gpu.Buffer // (4)
+	scalars gpu.Buffer // (Options.Rows, …) numbers of the iterations since the last Read
+	rows    []iteration
+	marks   int // in use since the last Read
+	numbers     // of the iteration under way
 }
 
 // New allocates the system's vectors and fills in the starting values. The encoder of the finetuning network starts as a
@@ -89,6 +76,7 @@ func New(b gpu.Backend, pre Pretraining, fin Finetuning, o Options) (*System, er
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	o.Rows = max(o.Rows, 1)
 	s := &System{B: b, Opts: o, Pre: pre, Fin: fin, kept: map[int]*tape.Tape{}, keptLoss: map[int][]*tape.Loss{},
 		dPre: batch.NewDevice(b), dFin: batch.NewDevice(b), dVal: batch.NewDevice(b)}
 	k := len(pre.Names())
@@ -111,6 +99,7 @@ func New(b gpu.Backend, pre Pretraining, fin Finetuning, o Options) (*System, er
 	if err := s.allocate(); err != nil {
 		return nil, err
 	}
+	s.Begin()
 	theta, omega := pre.Params().Initial(o.Seed), fin.Params().Initial(o.Seed)
 	copy(omega, theta[:pre.Params().EncoderLen()])
 	b.Upload(s.Theta.Value, theta)
@@ -154,7 +143,7 @@ func (s *System) allocate() error {
 	}
 	err := errors.Join(
 		get(&s.headGrad, theta-enc), get(&s.direction, theta), get(&s.valGrad, omega), get(&s.Lambda, k),
-		get(&s.scalars, 4*k+3+parts*parts), get(&s.scratch, 4))
+		get(&s.scalars, s.Opts.Rows*(4*k+4+parts*parts)), get(&s.scratch, 4))
 	if old {
 		err = errors.Join(err, get(&s.before, theta))
 	}
@@ -167,15 +156,6 @@ func (s *System) allocate() error {
 	if err != nil {
 		return err
 	}
-	at := 0
-	take := func(n int) gpu.Buffer {
-		at += n
-		return s.scalars.Slice(at-n, at)
-	}
-	s.loss, s.h, s.lambda0, s.da = take(k), take(k), take(k), take(k)
-	s.ftLoss, s.prox, s.valLoss = take(1), take(1), take(1)
-	s.cosine = take(parts * parts)
-
 	for _, name := range s.Pre.Names() {
 		r := [2]int{theta, enc}
 		for _, e := range s.Pre.Params().Entries() {
@@ -202,39 +182,6 @@ func (s *System) SetLogits(a []float64) {
 
 // RefreshLambda recomputes λ from the logits, after they were loaded.
 func (s *System) RefreshLambda() { s.B.Softmax(s.Lambda, s.logits()) }
-
-// Scalars are the numbers of an iteration.
-type Scalars struct {
-	Pretrain                   []float64 // loss of each objective
-	Lambda                     []float64 // as used in the iteration
-	H                          []float64 // dL_val/dλ_i
-	Hypergradient              []float64 // dL_val/da_i
-	Finetune, Prox, Validation float64
-	Cosine                     [][]float64 // between the gradients named by GradientNames
-}
-
-// Read brings the iteration's numbers to the host in one download.
-func (s *System) Read() (Scalars, error) {
-	all := make([]float64, s.scalars.Len())
-	if err := s.B.Download(all, s.scalars); err != nil {
-		return Scalars{}, err
-	}
-	k := len(s.Pre.Names())
-	r := Scalars{Pretrain: all[:k], H: all[k : 2*k], Lambda: all[2*k : 3*k], Hypergradient: all[3*k : 4*k],
-		Finetune: all[4*k], Prox: all[4*k+1], Validation: all[4*k+2]}
-	gram := all[4*k+3:]
-	n := len(s.kinds())
-	for i := range n {
-		row := make([]float64, n)
-		for j := range n {
-			if d := math.Sqrt(gram[i*n+i] * gram[j*n+j]); d > 0 {
-				row[j] = gram[i*n+j] / d
-			}
-		}
-		r.Cosine = append(r.Cosine, row)
-	}
-	return r, nil
-}
 
 // ArenaPeakBytes returns the most memory that activations took.
 func (s *System) ArenaPeakBytes() int64 { return s.arena.PeakBytes() }

@@ -150,10 +150,11 @@ func TestToyModes(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			r, err := sys.Read()
+			rows, err := sys.Read()
 			if err != nil {
 				t.Fatal(err)
 			}
+			r := rows[0]
 			after, v := vector(b, sys.Theta.Value), problems[4].gradient(vector(b, sys.Omega.Value))
 			scale, at := -2*toyG, theta // the identity form: h_i = −2γ⟨v,∇L_i(θ)⟩
 			switch {
@@ -173,8 +174,8 @@ func TestToyModes(t *testing.T) {
 					t.Fatal(err)
 				}
 				v = &q
-				if !(sys.Residual <= 1e-5) {
-					t.Errorf("residual %g", sys.Residual)
+				if !(r.Residual <= 1e-5) {
+					t.Errorf("residual %g", r.Residual)
 				}
 			}
 			want := make([]float64, 3)

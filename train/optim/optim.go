@@ -105,7 +105,7 @@ func (c Config) Rate(step, total int) float64 {
 	return c.LR
 }
 
-// Rates returns what gpu.Update wants on the device: lr, 1/(1-beta1^t), 1/(1-beta2^t) with t = step+1.
+// Rates returns what gpu.Update wants: lr, 1/(1-beta1^t), 1/(1-beta2^t) with t = step+1.
 func (c Config) Rates(step, total int) [3]float64 {
 	t := float64(step + 1)
 	r := [3]float64{c.Rate(step, total), 1, 1}
