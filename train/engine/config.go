@@ -77,6 +77,7 @@ type Config struct {
 	MaxIterations   int     `yaml:"max-iterations" group:"run" usage:"iterations of the three levels"`
 	RetrainSteps    int     `yaml:"retrain-steps" group:"run" usage:"finetuning steps from the learned encoder"`
 	ValidateEvery   int     `yaml:"validate-every" group:"run" usage:"steps between scores on the whole validation split"`
+	LogEvery        int     `yaml:"log-every" group:"run" usage:"iterations or steps whose numbers stay on the device before they are read and logged together; one that is not finite is noticed then"`
 	CheckpointEvery int     `yaml:"checkpoint-every" group:"run" usage:"iterations or steps between checkpoints"`
 
 	Seed    uint64 `yaml:"seed" group:"run" usage:"seed of everything random"`
@@ -102,7 +103,7 @@ func Default() Config {
 		Objectives: []string{"cluster-100", "mask-atom", "context", "contrast", "motif"}, Weights: []string{"learned"},
 		Gamma: 10, Hypergrad: "exact", Jacobian: "optimizer", Radius: 0.01, Cosines: 25,
 		Optimizer: "adam", ReweightOptim: "adam", Momentum: 0.9, Schedule: "constant", StepSize: 100, StepFactor: 0.9, Accumulate: 1, PretrainUnroll: 1, FinetuneUnroll: 1,
-		MaxIterations: 300, RetrainSteps: 500, ValidateEvery: 25, CheckpointEvery: 100, Seeds: 1, Device: "auto",
+		MaxIterations: 300, RetrainSteps: 500, ValidateEvery: 25, LogEvery: 10, CheckpointEvery: 100, Seeds: 1, Device: "auto",
 	}
 }
 
@@ -155,7 +156,7 @@ func (c *Config) Resolve() error {
 		{"layers", c.Layers, 1, 64}, {"width", c.Width, 1, 1 << 14}, {"pretrain-batch", c.PretrainBatch, 2, 1 << 24}, {"finetune-batch", c.FinetuneBatch, 1, 1 << 24},
 		{"accumulate", c.Accumulate, 1, 1 << 16}, {"pretrain-unroll", c.PretrainUnroll, 1, 1 << 16}, {"finetune-unroll", c.FinetuneUnroll, 1, 1 << 16},
 		{"max-iterations", c.MaxIterations, 0, 1 << 30}, {"retrain-steps", c.RetrainSteps, 1, 1 << 30}, {"validate-every", c.ValidateEvery, 1, 1 << 30},
-		{"checkpoint-every", c.CheckpointEvery, 1, 1 << 30}, {"cosines-every", c.Cosines, 0, 1 << 30}, {"seeds", c.Seeds, 1, 1000}, {"pool-limit", c.PoolLimit, 0, 1 << 30}, {"threads", c.Threads, 0, 4096},
+		{"log-every", c.LogEvery, 1, 1 << 20}, {"checkpoint-every", c.CheckpointEvery, 1, 1 << 30}, {"cosines-every", c.Cosines, 0, 1 << 30}, {"seeds", c.Seeds, 1, 1000}, {"pool-limit", c.PoolLimit, 0, 1 << 30}, {"threads", c.Threads, 0, 4096},
 	} {
 		if f.v < f.lo || f.v > f.hi {
 			return fmt.Errorf("%s %d is not between %d and %d", f.name, f.v, f.lo, f.hi)
@@ -285,7 +286,7 @@ func (c *Config) reweight() (optim.Config, error) {
 // levels returns the options of the three levels.
 func (c *Config) levels() (level.Options, error) {
 	o := level.Options{PretrainSteps: c.MaxIterations * c.PretrainUnroll, FinetuneSteps: c.MaxIterations * c.FinetuneUnroll,
-		ReweightSteps: c.MaxIterations, Micro: c.Accumulate, Gamma: c.Gamma, Radius: c.Radius, Seed: c.Seed}
+		ReweightSteps: c.MaxIterations, Micro: c.Accumulate, Gamma: c.Gamma, Radius: c.Radius, Rows: c.LogEvery, Seed: c.Seed}
 	var err error
 	if o.Mode, o.Terms, err = level.ParseMode(c.Hypergrad); err != nil {
 		return o, err

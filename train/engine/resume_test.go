@@ -190,3 +190,34 @@ func TestDivergenceIsNamed(t *testing.T) {
 		t.Errorf("no state saved: %v", err)
 	}
 }
+
+// TestStopsBeforeWhatIsNotFinite lets a run overflow and expects it to be saved at the iteration before, to the bit the same
+// however seldom the numbers are read.
+func TestStopsBeforeWhatIsNotFinite(t *testing.T) {
+	var want string
+	for _, every := range []int{1, 4, 10} {
+		c := small(filepath.Join(t.TempDir(), "overflow"))
+		c.Optimizer, c.FinetuneLR, c.LogEvery = "sgd", 0.3, every // 2γ·lr = 6: what ω is off by grows five-fold a step
+		_, err := Run(context.Background(), c, quiet())
+		if err == nil || !strings.Contains(err.Error(), "the state before it is saved") {
+			t.Fatalf("log-every %d: %v", every, err)
+		}
+		message := strings.ReplaceAll(err.Error(), c.Out, "")
+		files, _ := filepath.Glob(filepath.Join(c.Out, "state-search-*.safetensors"))
+		if len(files) != 1 || lines(c.Out) == 0 {
+			t.Fatalf("log-every %d: checkpoints %v after %d lines", every, files, lines(c.Out))
+		}
+		raw, err := os.ReadFile(files[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := filepath.Base(files[0]) + message + string(raw)
+		if want == "" {
+			t.Log(message)
+			want = got
+		}
+		if got != want {
+			t.Errorf("log-every %d: stopped with %q in %s, unlike log-every 1", every, message, filepath.Base(files[0]))
+		}
+	}
+}

@@ -77,6 +77,9 @@ type run struct {
 	sys  *level.System
 	snap *level.Snapshot
 
+	window []iteration // since the last log step
+	first  int         // iterations before them; snap is the state there
+
 	metrics *runlog.Metrics
 	board   *runlog.TensorBoard
 	state   state

@@ -22,6 +22,7 @@ type iteration struct {
 	pre, fin [][]*batch.Micro
 	val      *batch.Micro
 	err      error
+	wait     time.Duration // for the batches
 }
 
 // Seeds of the orders of batches, apart from each other.
@@ -117,30 +118,36 @@ func (r *run) search(parent context.Context) error {
 	for ; r.state.Iteration < r.cfg.MaxIterations; done++ {
 		start := time.Now()
 		it := <-batches
-		wait := time.Since(start)
-		waited += wait
+		it.wait = time.Since(start)
+		waited += it.wait
 		if it.err != nil {
 			return it.err
 		}
-		if r.snap, err = r.sys.Save(r.snap); err != nil {
-			return err
-		}
-		note, err := r.step(it, wait, learned)
-		if err != nil {
-			r.sys.Restore(r.snap)
-			if e := r.save(); e != nil {
-				return fmt.Errorf("%w; and saving the state before it failed: %v", err, e)
+		if len(r.window) == 0 {
+			if r.snap, err = r.sys.Save(r.snap); err != nil {
+				return err
 			}
-			return fmt.Errorf("iteration %d: %w; the state before it is saved in %s", r.state.Iteration+1, err, r.dir)
+			r.first = r.state.Iteration
+		}
+		r.window = append(r.window, it)
+		if err := r.step(it, learned); err != nil {
+			return r.stopped(0, learned, err)
 		}
 		r.state.Iteration++
-		progress.Set(r.state.Iteration, note)
+		stop := parent.Err() != nil
+		if stop || r.due(r.state.Iteration, r.cfg.MaxIterations) {
+			note, err := r.logWindow(learned)
+			if err != nil {
+				return err
+			}
+			progress.Set(r.state.Iteration, note)
+		}
 		if r.state.Iteration%r.cfg.CheckpointEvery == 0 && r.state.Iteration < r.cfg.MaxIterations {
 			if err := r.save(); err != nil {
 				return err
 			}
 		}
-		if parent.Err() != nil {
+		if stop {
 			return r.interrupted()
 		}
 	}
@@ -150,6 +157,53 @@ func (r *run) search(parent context.Context) error {
 	}
 	r.state.Phase = phaseRetrain
 	return r.save()
+}
+
+// due reports whether the numbers on the device are read after n of total iterations or steps: at every log step, and where
+// something has to be scored or saved.
+func (r *run) due(n, total int) bool {
+	return n%r.cfg.LogEvery == 0 || n%r.cfg.ValidateEvery == 0 || n%r.cfg.CheckpointEvery == 0 || n == total
+}
+
+// logWindow reads the numbers of the iterations since the last log step and writes their lines. Where one is not finite the
+// run is taken back to the state before that iteration.
+func (r *run) logWindow(learned bool) (note string, err error) {
+	rows, err := r.sys.Read()
+	if err != nil {
+		return "", r.stopped(0, learned, err)
+	}
+	for i, row := range rows {
+		if err := row.NonFinite(r.pre.Names()); err != nil {
+			return "", r.stopped(i, learned, err)
+		}
+		if note, err = r.writeIteration(r.first+i+1, row, r.window[i].wait, learned); err != nil {
+			return "", err
+		}
+	}
+	r.window = r.window[:0]
+	return note, nil
+}
+
+// stopped takes the run back to the state after the first good iterations of the window, saves it and returns the error: the
+// batches are at hand and a step depends on them and the state only.
+func (r *run) stopped(good int, learned bool, cause error) error {
+	r.state.Iteration = r.first
+	r.sys.Restore(r.snap)
+	_, err := r.sys.Read()
+	for _, it := range r.window[:good] {
+		if err == nil {
+			err = r.step(it, learned)
+			r.state.Iteration++
+		}
+	}
+	r.window = r.window[:0]
+	if err == nil {
+		err = r.save()
+	}
+	if err != nil {
+		return fmt.Errorf("iteration %d: %w; and saving the state before it failed: %v", r.state.Iteration+1, cause, err)
+	}
+	return fmt.Errorf("iteration %d: %w; the state before it is saved in %s", r.state.Iteration+1, cause, r.dir)
 }
 
 // interrupted saves and says how to go on.
@@ -173,8 +227,8 @@ func (r *run) describe() {
 	r.con.Printf("hypergradient %s: %s", r.cfg.Hypergrad, strings.Join(how, ", "))
 }
 
-// step runs one iteration and writes its line.
-func (r *run) step(it iteration, wait time.Duration, learned bool) (note string, err error) {
+// step queues one iteration.
+func (r *run) step(it iteration, learned bool) error {
 	if !r.rows {
 		r.rows = true
 		r.reportRows(it.pre[0][0])
@@ -183,31 +237,21 @@ func (r *run) step(it iteration, wait time.Duration, learned bool) (note string,
 	r.sys.KeepApart(learned && r.cfg.Cosines > 0 && r.state.Iteration%r.cfg.Cosines == 0)
 	for u, parts := range it.pre {
 		if err := r.sys.PretrainStep(parts, learned && u == len(it.pre)-1); err != nil {
-			return "", err
+			return err
 		}
 	}
-	if learned {
-		for u, parts := range it.fin {
-			if err := r.sys.FinetuneStep(parts, u == len(it.fin)-1); err != nil {
-				return "", err
-			}
-		}
-		if err := r.sys.ValidationStep(it.val); err != nil {
-			return "", err
-		}
-		if err := r.sys.ReweightStep(); err != nil {
-			return "", err
+	if !learned {
+		return nil
+	}
+	for u, parts := range it.fin {
+		if err := r.sys.FinetuneStep(parts, u == len(it.fin)-1); err != nil {
+			return err
 		}
 	}
-	rows, err := r.sys.Read()
-	if err != nil {
-		return "", err
+	if err := r.sys.ValidationStep(it.val); err != nil {
+		return err
 	}
-	s := rows[0]
-	if err := s.NonFinite(r.pre.Names()); err != nil {
-		return "", err
-	}
-	return r.writeIteration(s, wait, learned)
+	return r.sys.ReweightStep()
 }
 
 // reportRows says how far a batch was compressed.
@@ -228,9 +272,9 @@ func byName(names []string, v []float64) map[string]float64 {
 	return m
 }
 
-func (r *run) writeIteration(s level.Scalars, wait time.Duration, learned bool) (string, error) {
+// writeIteration writes the line of iteration n, counted from 1.
+func (r *run) writeIteration(n int, s level.Scalars, wait time.Duration, learned bool) (string, error) {
 	names := r.pre.Names()
-	n := r.state.Iteration + 1
 	fields := []runlog.Field{{Key: "phase", Value: phaseSearch}, {Key: "iteration", Value: n}, {Key: "loss", Value: byName(names, s.Pretrain)},
 		{Key: "lambda", Value: byName(names, s.Lambda)}}
 	var scalars []runlog.Scalar
@@ -311,20 +355,26 @@ func (r *run) retrain(parent context.Context) error {
 		if it.err != nil {
 			return it.err
 		}
+		r.sys.Begin()
 		if err := r.sys.FinetuneStep(it.fin[0], false); err != nil {
 			return err
 		}
-		loss, err := r.sys.FinetuneLoss()
-		if err != nil {
-			return err
-		}
-		if math.IsNaN(loss) || math.IsInf(loss, 0) {
-			return fmt.Errorf("retrain: the finetuning loss is %v at step %d; the last checkpoint in %s is intact", loss, r.state.Step+1, r.dir)
-		}
 		r.state.Step++
-		if r.state.Step%r.cfg.ValidateEvery == 0 || r.state.Step == r.cfg.RetrainSteps {
-			if err := r.validate(loss); err != nil {
+		stop := parent.Err() != nil
+		if stop || r.due(r.state.Step, r.cfg.RetrainSteps) {
+			rows, err := r.sys.Read()
+			if err != nil {
 				return err
+			}
+			for i, row := range rows {
+				if math.IsNaN(row.Finetune) || math.IsInf(row.Finetune, 0) {
+					return fmt.Errorf("retrain: the finetuning loss is %v at step %d; the last checkpoint in %s is intact", row.Finetune, r.state.Step-len(rows)+i+1, r.dir)
+				}
+			}
+			if r.state.Step%r.cfg.ValidateEvery == 0 || r.state.Step == r.cfg.RetrainSteps {
+				if err := r.validate(rows[len(rows)-1].Finetune); err != nil {
+					return err
+				}
 			}
 		}
 		progress.Set(r.state.Step, fmt.Sprintf("best valid %s %.4f", r.task.Metric, r.state.BestValue))
@@ -333,7 +383,7 @@ func (r *run) retrain(parent context.Context) error {
 				return err
 			}
 		}
-		if parent.Err() != nil {
+		if stop {
 			return r.interrupted()
 		}
 	}
