@@ -4,9 +4,9 @@ GO    ?= go
 BUILD := build
 DEBS  := g++ librdkit-dev libboost-dev libdnnl-dev
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo dev)
-SOURCES := $(shell find kernels gpu model train cli -name '*.go' -o -name '*.cc' -o -name '*.h' -o -name '*.tsv' -o -name '*.csv' -o -name '*.smi')
+SOURCES := $(shell find kernels gpu model train cli -name '*.go' -o -name '*.cc' -o -name '*.h' -o -name '*.tsv' -o -name '*.csv' -o -name '*.smi' -o -name '*.ptx' -o -name '*.cubin')
 
-.PHONY: help deps build demo test race lint fmt fuzz bench bench-peers clean
+.PHONY: help deps build kernels demo test race lint fmt fuzz bench bench-peers clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -32,6 +32,15 @@ tapweight: $(SOURCES) go.mod go.sum
 	$(GO) build -ldflags "-X main.version=$(VERSION)" -o $@ ./cli
 
 build: deps tapweight ## build ./tapweight
+
+NVRTC := $(BUILD)/nvrtc
+$(NVRTC)/ready: kernels/cuda/requirements.txt
+	python3 -m venv $(NVRTC)
+	$(NVRTC)/bin/pip install -q --require-hashes -r $<
+	touch $@
+
+kernels: $(if $(NVCC),,$(NVRTC)/ready) ## compile the CUDA kernels with NVRTC from its wheel (no GPU needed), or the cubins with NVCC=nvcc
+	$(if $(NVCC),python3 kernels/cuda/compile.py --nvcc $(NVCC),$(NVRTC)/bin/python kernels/cuda/compile.py)
 
 demo: build ## set up, build, and learn the weights of five objectives for ESOL (under two minutes)
 	./tapweight run --out $(BUILD)/demo-$$(date +%Y%m%d-%H%M%S) --weights learned,uniform,none
