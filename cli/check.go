@@ -114,6 +114,31 @@ Example: tapweight bench iteration --preset paper --json`,
 				return nil
 			},
 		}, {
+			Name: "embed", Usage: "time the embedding of the pool's molecules",
+			Description: `Featurised molecules in, a row each out, by an encoder with initial parameters. With --out DIR the molecules, parameters and rows
+are written there for bench/peers.
+
+Example: tapweight bench embed --preset paper --pool zinc.smi.gz --pool-limit 50000`,
+			Flags: append([]cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}, &cli.IntFlag{Name: "rounds", Value: 3, Usage: "timed passes over the pool"}}, configFlags()...),
+			Action: func(c *cli.Context) error {
+				cfg, err := configFrom(c)
+				if err != nil {
+					return err
+				}
+				if c.Int("rounds") < 1 {
+					return fmt.Errorf("rounds %d: at least one is needed", c.Int("rounds"))
+				}
+				t, err := engine.BenchEmbed(c.Context, cfg, c.Int("rounds"), console(true))
+				if err != nil {
+					return err
+				}
+				if c.Bool("json") {
+					return json.NewEncoder(os.Stdout).Encode(t)
+				}
+				fmt.Printf("%s, %s, %d threads: %d molecules, %.0f a second, process %.0f MiB\n", t.Device, t.ISA, t.Threads, t.Molecules, t.Rate, float64(t.PeakBytes)/(1<<20))
+				return nil
+			},
+		}, {
 			Name: "ops", Usage: "time every kind of operation of an iteration",
 			Description: `Runs iterations on one batch and prints, for each operation, its time per iteration and the arithmetic and traffic it reached.
 "of floor" is the time that the machine's measured peak and copy rate would need at least, over the time taken; operations whose

@@ -62,7 +62,7 @@ func (a *Arena) Alloc(n int) Buffer {
 		}
 	}
 	if best < 0 {
-		if err := a.grow(max(need, arenaBlock)); err != nil {
+		if err := a.grow(max(need+need/8, arenaBlock)); err != nil {
 			panic(err)
 		}
 		return a.Alloc(n)

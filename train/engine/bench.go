@@ -3,10 +3,13 @@ package engine
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
+	"tapweight/gpu"
 	"tapweight/gpu/profile"
+	"tapweight/model/downstream"
 	"tapweight/train/level"
 	"tapweight/train/runlog"
 )
@@ -128,6 +131,76 @@ func (x *bench) iterate() (level.Scalars, error) {
 		return level.Scalars{}, fmt.Errorf("benchmark: %w", err)
 	}
 	return rows[0], nil
+}
+
+// EmbedTiming is the outcome of a benchmark of embedding a set of molecules.
+type EmbedTiming struct {
+	Device    string    `json:"device"`
+	ISA       string    `json:"isa"`
+	Threads   int       `json:"threads"`
+	Molecules int       `json:"molecules"`
+	Atoms     int       `json:"atoms"`
+	MS        []float64 `json:"ms"`   // of each round
+	Rate      float64   `json:"rate"` // molecules per second, median
+	PeakBytes int64     `json:"peak_bytes"`
+}
+
+// BenchEmbed times the embedding of the whole pool by an encoder with initial parameters: featurised molecules in, a row each
+// out. With c.Out it first writes the molecules, the parameters and the rows to embed.safetensors for bench/peers.
+func BenchEmbed(ctx context.Context, c Config, rounds int, con *runlog.Console) (*EmbedTiming, error) {
+	if err := c.Resolve(); err != nil {
+		return nil, err
+	}
+	b, err := OpenDevice(c.Device, c.Threads)
+	if err != nil {
+		return nil, err
+	}
+	defer b.Close()
+	set, path, bad, err := c.openPoolFile(ctx, con)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.refused(path, bad, con); err != nil {
+		return nil, err
+	}
+	net, err := c.network()
+	if err != nil {
+		return nil, err
+	}
+	fin, err := downstream.NewProblem(set, unlabelled(set.Len(), 1), gpu.MSE, net, c.head(), c.Compress)
+	if err != nil {
+		return nil, err
+	}
+	value, running := fin.Params().Initial(c.Seed), fin.States().Initial(c.Seed)
+	p, err := newPredictor(b, fin, value, running)
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	info := b.Info()
+	t := &EmbedTiming{Device: info.Device, ISA: info.ISA, Threads: info.Threads, Molecules: set.Len()}
+	for i := range set.Len() {
+		t.Atoms += set.Graph(i).Atoms
+	}
+	all := upTo(set.Len())
+	for round := range rounds + 1 { // the first warms up
+		start := time.Now()
+		rows, err := predict(p, fin, all, fin.Embed)
+		if err != nil {
+			return nil, err
+		}
+		if round > 0 {
+			t.MS = append(t.MS, float64(time.Since(start).Microseconds())/1000)
+		} else if c.Out != "" {
+			if err := exportSet(filepath.Join(c.Out, "embed.safetensors"), c, set, fin.Params(), value, rows); err != nil {
+				return nil, err
+			}
+		}
+	}
+	m, _ := median(t.MS)
+	t.Rate = 1000 * float64(t.Molecules) / m
+	t.PeakBytes = peakBytes()
+	return t, nil
 }
 
 // OpShare is one kind of operation's part of an iteration, per iteration.

@@ -8,7 +8,9 @@ import (
 
 	"tapweight/model/checkpoint"
 	"tapweight/model/gnn"
+	"tapweight/model/molecule"
 	"tapweight/model/objective"
+	"tapweight/model/param"
 	"tapweight/train/level"
 	"tapweight/train/runlog"
 )
@@ -88,6 +90,19 @@ func ExportBatch(ctx context.Context, c Config, dir string, con *runlog.Console)
 		}
 	}
 	return checkpoint.Write(filepath.Join(dir, "batch.safetensors"), ts, nil)
+}
+
+// exportSet writes a set of molecules as one view, initial parameters, and the rows that the encoder makes of the molecules.
+func exportSet(path string, c Config, set *molecule.Set, params *param.Table, value []float64, rows [][]float64) error {
+	var u gnn.Union
+	u.Reset(len(set.Features().AtomFields))
+	var flat []float64
+	for i := range set.Len() {
+		u.Add(set.Graph(i))
+		flat = append(flat, rows[i]...)
+	}
+	ts := append(exportUnion("view.set", &u, c), checkpoint.NewTensor("embedding", []int{len(rows), c.Width}, flat, 4))
+	return checkpoint.Write(path, append(ts, checkpoint.FromFlat("omega/", params, value, 4)...), nil)
 }
 
 func intTensor(name string, shape []int, v []int32) checkpoint.Tensor {

@@ -190,18 +190,7 @@ func (c *Config) OpenPool(ctx context.Context, t *Task, con *runlog.Console) (*o
 			return r, nil
 		})
 	} else {
-		path = data.PoolFile(c.Pool)
-		var p *data.Pool
-		if p, err = data.ReadPool(path, c.SMILES, c.PoolLimit); err != nil {
-			return nil, err
-		}
-		pool.Set, bad, err = c.openSet(ctx, p.ContentKey, path, con, func() ([]molecule.Record, error) {
-			r := make([]molecule.Record, len(p.SMILES))
-			for i, s := range p.SMILES {
-				r[i] = molecule.Record{SMILES: s, Line: p.Line[i]}
-			}
-			return r, nil
-		})
+		pool.Set, path, bad, err = c.openPoolFile(ctx, con)
 	}
 	if err != nil {
 		return nil, err
@@ -218,6 +207,23 @@ func (c *Config) OpenPool(ctx context.Context, t *Task, con *runlog.Console) (*o
 		}
 	}
 	return pool, nil
+}
+
+// openPoolFile opens the molecules of a pool that is a file.
+func (c *Config) openPoolFile(ctx context.Context, con *runlog.Console) (set *molecule.Set, path string, bad []molecule.Invalid, err error) {
+	path = data.PoolFile(c.Pool)
+	p, err := data.ReadPool(path, c.SMILES, c.PoolLimit)
+	if err != nil {
+		return nil, path, nil, err
+	}
+	set, bad, err = c.openSet(ctx, p.ContentKey, path, con, func() ([]molecule.Record, error) {
+		r := make([]molecule.Record, len(p.SMILES))
+		for i, s := range p.SMILES {
+			r[i] = molecule.Record{SMILES: s, Line: p.Line[i]}
+		}
+		return r, nil
+	})
+	return set, path, bad, err
 }
 
 // matchLabels returns the training labels of pool molecules that are training molecules of the task, or nil if there is none.

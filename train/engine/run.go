@@ -11,11 +11,13 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/goccy/go-yaml"
 
 	"tapweight/gpu"
+	"tapweight/model/batch"
 	"tapweight/model/checkpoint"
 	"tapweight/model/downstream"
 	"tapweight/model/objective"
@@ -456,7 +458,7 @@ func (r *run) score(index []int) (metric.Result, error) {
 		return metric.Result{}, err
 	}
 	defer p.Close()
-	predicted, err := predict(p, r.fin, index)
+	predicted, err := predict(p, r.fin, index, r.fin.Forward)
 	if err != nil {
 		return metric.Result{}, err
 	}
@@ -471,16 +473,35 @@ func (r *run) score(index []int) (metric.Result, error) {
 }
 
 // evalBatch is the number of molecules evaluated at a time: large batches share more rows.
-const evalBatch = 1024
+const evalBatch = 4096
 
-func predict(p *level.Predictor, fin *downstream.Problem, index []int) ([][]float64, error) {
-	var out [][]float64
-	for lo := 0; lo < len(index); lo += evalBatch {
-		parts, err := fin.Prepare(index[lo:min(lo+evalBatch, len(index))], 1, false)
-		if err != nil {
-			return nil, err
+// predict runs forward, Forward or Embed of the problem, over molecules: a row each, in order. The next batch is prepared while
+// one is computed.
+func predict(p *level.Predictor, fin *downstream.Problem, index []int, forward level.Head) ([][]float64, error) {
+	type prepared struct {
+		parts []*batch.Micro
+		err   error
+	}
+	next := make(chan prepared, 1)
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		defer close(next)
+		for chunk := range slices.Chunk(index, evalBatch) {
+			parts, err := fin.Prepare(chunk, 1, false)
+			select {
+			case next <- prepared{parts, err}:
+			case <-stop:
+				return
+			}
 		}
-		rows, err := p.Run(parts[0], fin.Forward)
+	}()
+	out := make([][]float64, 0, len(index))
+	for b := range next {
+		if b.err != nil {
+			return nil, b.err
+		}
+		rows, err := p.Run(b.parts[0], forward)
 		if err != nil {
 			return nil, err
 		}

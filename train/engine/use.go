@@ -60,37 +60,49 @@ func (m *Model) network(set *molecule.Set) (*downstream.Problem, *level.Predicto
 	if err != nil {
 		return nil, nil, err
 	}
-	none := make([][]float64, set.Len())
-	for i := range none {
-		none[i] = make([]float64, len(m.Tasks))
-	}
-	fin, err := downstream.NewProblem(set, none, gpu.MSE, net, m.Config.head(), m.Config.Compress)
+	fin, err := downstream.NewProblem(set, unlabelled(set.Len(), len(m.Tasks)), gpu.MSE, net, m.Config.head(), m.Config.Compress)
 	if err != nil {
 		return nil, nil, err
-	}
-	var bufs [2]gpu.Buffer
-	for i, table := range []interface{ Len() int }{fin.Params(), fin.States()} {
-		if bufs[i], err = m.b.Alloc(max(table.Len(), 1), m.b.Info().FloatBytes); err != nil {
-			return nil, nil, err
-		}
 	}
 	value := make([]float64, fin.Params().Len())
 	if err := m.file.ToFlat("", fin.Params(), value, nil); err != nil {
 		return nil, nil, err
 	}
-	m.b.Upload(bufs[0], value)
-	if n := fin.States().Len(); n > 0 {
-		running := make([]float64, n)
+	running := make([]float64, fin.States().Len())
+	if len(running) > 0 {
 		if err := m.file.ToFlat("", fin.States(), running, nil); err != nil {
 			return nil, nil, err
 		}
-		m.b.Upload(bufs[1], running)
 	}
 	if err := m.file.Only(fin.Params(), fin.States()); err != nil {
 		return nil, nil, err
 	}
-	p, err := level.NewPredictor(m.b, fin.Params(), bufs[0], bufs[1])
+	p, err := newPredictor(m.b, fin, value, running)
 	return fin, p, err
+}
+
+// unlabelled returns labels for molecules that have none.
+func unlabelled(molecules, tasks int) [][]float64 {
+	none := make([][]float64, molecules)
+	for i := range none {
+		none[i] = make([]float64, tasks)
+	}
+	return none
+}
+
+// newPredictor uploads parameters and running statistics.
+func newPredictor(b gpu.Backend, fin *downstream.Problem, value, running []float64) (*level.Predictor, error) {
+	var bufs [2]gpu.Buffer
+	for i, v := range [][]float64{value, running} {
+		var err error
+		if bufs[i], err = b.Alloc(max(len(v), 1), b.Info().FloatBytes); err != nil {
+			return nil, err
+		}
+		if len(v) > 0 {
+			b.Upload(bufs[i], v)
+		}
+	}
+	return level.NewPredictor(b, fin.Params(), bufs[0], bufs[1])
 }
 
 // Input is a file of molecules to predict or embed.
@@ -123,7 +135,7 @@ func (m *Model) Predict(set *molecule.Set) ([][]float64, error) {
 		return nil, err
 	}
 	defer p.Close()
-	rows, err := predict(p, fin, upTo(set.Len()))
+	rows, err := predict(p, fin, upTo(set.Len()), fin.Forward)
 	if err != nil {
 		return nil, err
 	}
@@ -145,19 +157,7 @@ func (m *Model) Embed(set *molecule.Set) ([][]float64, error) {
 		return nil, err
 	}
 	defer p.Close()
-	var out [][]float64
-	for lo := 0; lo < set.Len(); lo += evalBatch {
-		parts, err := fin.Prepare(upTo(set.Len())[lo:min(lo+evalBatch, set.Len())], 1, false)
-		if err != nil {
-			return nil, err
-		}
-		rows, err := p.Run(parts[0], fin.Embed)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, rows...)
-	}
-	return out, nil
+	return predict(p, fin, upTo(set.Len()), fin.Embed)
 }
 
 // Evaluate scores the model on the three parts of its own task.

@@ -26,8 +26,11 @@ func NewPredictor(b gpu.Backend, params *param.Table, value, running gpu.Buffer)
 	return &Predictor{b: b, arena: arena, t: tape.New(b, arena), d: batch.NewDevice(b), values: params.Bind(value), running: running}, nil
 }
 
-// Run computes one result row per molecule of a batch, by Forward or Embed of the problem.
-func (p *Predictor) Run(part *batch.Micro, forward func(*tape.Tape, *batch.Micro, *batch.Device, tape.Pass) *tape.Var) ([][]float64, error) {
+// Head is what to compute of a batch, a row per molecule: Forward or Embed of the problem.
+type Head func(*tape.Tape, *batch.Micro, *batch.Device, tape.Pass) *tape.Var
+
+// Run computes one result row per molecule of a batch.
+func (p *Predictor) Run(part *batch.Micro, forward Head) ([][]float64, error) {
 	if err := p.d.Upload(&part.Host); err != nil {
 		return nil, err
 	}
