@@ -141,11 +141,7 @@ func (p *Problem) Forward(t *tape.Tape, part *batch.Micro, d *batch.Device, pass
 
 // Embed returns the molecules' rows (molecules, C).
 func (p *Problem) Embed(t *tape.Tape, part *batch.Micro, d *batch.Device, pass tape.Pass) *tape.Var {
-	prep := part.Detail.(*prepared)
-	nodes := p.encoder.Forward(t, prep.packed, d, pass)
-	pooled := p.encoder.Pool(t, prep.packed, d, nodes)
-	t.Done(nodes)
-	return pooled
+	return p.encoder.Graphs(t, part.Detail.(*prepared).packed, d, pass)
 }
 
 // Loss runs the network and its loss, adding its value to one float.

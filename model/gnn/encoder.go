@@ -71,9 +71,36 @@ func NewEncoder(cfg Config, prefix string, params, states *param.Table) *Encoder
 
 // Forward returns the rows of nodes (rows of the last depth, C) after the last layer.
 func (e *Encoder) Forward(t *tape.Tape, p *Packed, d *batch.Device, pass tape.Pass) *tape.Var {
+	return e.through(t, p, d, pass, len(e.layers))
+}
+
+// Graphs returns one row per graph: Pool of Forward. In evaluation a GIN's last map and norm are affine and commute with the
+// mean, so they are applied to graphs instead of nodes.
+func (e *Encoder) Graphs(t *tape.Tape, p *Packed, d *batch.Device, pass tape.Pass) *tape.Var {
+	drops := pass.Drop && e.Dropout > 0
+	if pass.Batch || drops || e.Conv != GIN || e.Norm != BatchNorm || e.Readout != Mean {
+		nodes := e.Forward(t, p, d, pass)
+		defer t.Done(nodes)
+		return e.Pool(t, p, d, nodes)
+	}
+	last := len(e.layers) - 1
+	l, h := e.layers[last], e.through(t, p, d, pass, last)
+	bonds := t.Embedding(t.Param(l.bond), d.Ints(p.bond), e.Features.BondCodes(), len(e.Features.BondFields))
+	hidden := e.hidden(t, l, p.layers[last].On(d), h, bonds)
+	t.Done(h, bonds)
+	pooled := e.Pool(t, p, d, hidden)
+	t.Done(hidden)
+	out := t.Linear(pooled, t.Param(l.w1), t.Param(l.b1), gpu.Identity)
+	t.Done(pooled)
+	defer t.Done(out)
+	return e.normalise(t, l, gpu.Buffer{}, p.Stack.Graphs, out, gpu.Identity, pass)
+}
+
+// through runs the first layers of the encoder.
+func (e *Encoder) through(t *tape.Tape, p *Packed, d *batch.Device, pass tape.Pass, layers int) *tape.Var {
 	f := e.Features
 	h := t.Embedding(t.Param(e.atom), d.Ints(p.atom), p.Stack.Rows0, len(f.AtomFields))
-	for i, l := range e.layers {
+	for i, l := range e.layers[:layers] {
 		bonds := t.Embedding(t.Param(l.bond), d.Ints(p.bond), f.BondCodes(), len(f.BondFields))
 		out := e.convolve(t, l, p, i, d, h, bonds)
 		t.Done(h, bonds)
@@ -81,7 +108,7 @@ func (e *Encoder) Forward(t *tape.Tape, p *Packed, d *batch.Device, pass tape.Pa
 		if i == len(e.layers)-1 {
 			act = gpu.Identity
 		}
-		h = e.normalise(t, l, p, i, d, out, act, pass)
+		h = e.normalise(t, l, d.Floats(p.mult[i]), p.Stack.Atoms, out, act, pass)
 		t.Done(out)
 		if pass.Drop && e.Dropout > 0 {
 			dropped := t.Dropout(h, e.Dropout, pass.Layer(i))
@@ -95,9 +122,7 @@ func (e *Encoder) Forward(t *tape.Tape, p *Packed, d *batch.Device, pass tape.Pa
 func (e *Encoder) convolve(t *tape.Tape, l layer, p *Packed, i int, d *batch.Device, h, bonds *tape.Var) *tape.Var {
 	graph := p.layers[i].On(d)
 	if e.Conv == GIN {
-		sum := t.Aggregate(graph, h, bonds)
-		hidden := t.Linear(sum, t.Param(l.w0), t.Param(l.b0), gpu.ReLU)
-		t.Done(sum)
+		hidden := e.hidden(t, l, graph, h, bonds)
 		out := t.Linear(hidden, t.Param(l.w1), t.Param(l.b1), gpu.Identity)
 		t.Done(hidden)
 		return out
@@ -121,14 +146,32 @@ func (e *Encoder) convolve(t *tape.Tape, l layer, p *Packed, i int, d *batch.Dev
 	}
 }
 
-func (e *Encoder) normalise(t *tape.Tape, l layer, p *Packed, i int, d *batch.Device, x *tape.Var, act gpu.Act, pass tape.Pass) *tape.Var {
+// hidden is relu(W0·(sum of neighbours and bonds) + b0), the first half of a GIN layer. The map and the sum are both linear. Where
+// colours multiply from one depth to the next the map goes first: fewer rows before the sum than after. The bias then enters with
+// the self loop, of which every row has one.
+func (e *Encoder) hidden(t *tape.Tape, l layer, graph tape.Graph, h, bonds *tape.Var) *tape.Var {
+	w, b := t.Param(l.w0), t.Param(l.b0)
+	if 8*graph.A.Cols > 7*graph.A.Rows { // the sum is twice as wide after the map
+		sum := t.Aggregate(graph, h, bonds)
+		defer t.Done(sum)
+		return t.Linear(sum, w, b, gpu.ReLU)
+	}
+	x := t.Linear(h, w, nil, gpu.Identity)
+	edges := t.AddToRow(t.Linear(bonds, w, nil, gpu.Identity), b, int(e.Features.SelfLoopCode()))
+	hidden := t.AggregateReLU(graph, x, edges)
+	t.Forget(x, edges)
+	return hidden
+}
+
+// normalise applies a layer's norm to rows that stand for mult atoms each, total together.
+func (e *Encoder) normalise(t *tape.Tape, l layer, mult gpu.Buffer, total int, x *tape.Var, act gpu.Act, pass tape.Pass) *tape.Var {
 	gamma, beta := t.Param(l.gamma), t.Param(l.beta)
 	if e.Norm == LayerNorm {
 		return t.LayerNorm(x, gamma, beta, act, normEps)
 	}
 	run := tape.Running{Mean: l.runMean.Vector(pass.States), Var: l.runVar.Vector(pass.States)}
 	return t.BatchNorm(x, gamma, beta, run, tape.NormOptions{
-		Mult: d.Floats(p.mult[i]), Total: float64(p.Stack.Atoms), Act: act, Eps: normEps,
+		Mult: mult, Total: float64(total), Act: act, Eps: normEps,
 		Frozen: !pass.Batch, Update: pass.Update, Momentum: pass.Momentum,
 	})
 }

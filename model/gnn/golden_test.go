@@ -201,6 +201,11 @@ func compare(t *testing.T, b gpu.Backend, g golden, sharing gnn.Sharing, tol flo
 		near("running mean", e[2*i].Unpad(stats), g.RunningMean[i])
 		near("running variance", e[2*i+1].Unpad(stats), g.RunningVar[i])
 	}
+	// In evaluation the rows of graphs may be found another way.
+	frozen := tape.Pass{States: running}
+	tp.Start(params.Bind(value), false)
+	want := tight(encoder.Pool(tp, p, d, encoder.Forward(tp, p, d, frozen)).Value)
+	near("graphs in evaluation", tight(encoder.Graphs(tp, p, d, frozen).Value), want)
 }
 
 func set[T any](dst *T, parse func(string) (T, error), name string) error {

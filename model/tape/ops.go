@@ -91,8 +91,13 @@ type Graph struct {
 	A, T gpu.CSR
 }
 
-// Aggregate is the weighted neighbour sum of h (Cols,C), plus the edge table e (codes,C) unless nil.
-func (t *Tape) Aggregate(g Graph, h, e *Var) *Var {
+// Aggregate is the weighted neighbour sum of h (Cols,C), plus the edge table e (codes,C) unless nil. It reads neither again.
+func (t *Tape) Aggregate(g Graph, h, e *Var) *Var { return t.aggregate(g, h, e, gpu.Identity) }
+
+// AggregateReLU is the rectified Aggregate.
+func (t *Tape) AggregateReLU(g Graph, h, e *Var) *Var { return t.aggregate(g, h, e, gpu.ReLU) }
+
+func (t *Tape) aggregate(g Graph, h, e *Var, act gpu.Act) *Var {
 	in := []*Var{h}
 	var table gpu.Mat
 	if e != nil {
@@ -101,7 +106,13 @@ func (t *Tape) Aggregate(g Graph, h, e *Var) *Var {
 	}
 	y := t.newVar(g.A.Rows, h.Value.Cols, in...)
 	t.B.Aggregate(gpu.Aggregate{CSR: g.A, H: h.Value, E: table, Out: y.Value})
+	if act != gpu.Identity {
+		t.B.Activate(act, y.Value, y.Value)
+	}
 	return t.record(y, in, nil, func() {
+		if act != gpu.Identity {
+			t.B.ActivateGrad(act, y.grad, y.grad, y.Value, false)
+		}
 		if h.needs {
 			dh, acc := t.gradOf(h)
 			t.B.Aggregate(gpu.Aggregate{CSR: g.T, H: y.grad, Out: dh, Accumulate: acc})
@@ -114,12 +125,42 @@ func (t *Tape) Aggregate(g Graph, h, e *Var) *Var {
 			t.B.EdgeGrad(gpu.EdgeGrad{CSR: g.A, DOut: y.grad, DE: de})
 		}
 	}, func() {
-		// Linear in both arguments: the same sum of the tangents.
+		// The sum is linear in both arguments: the same sum of the tangents.
 		var te gpu.Mat
 		if e != nil {
 			te = t.tangentOf(e)
 		}
-		t.B.Aggregate(gpu.Aggregate{CSR: g.A, H: t.tangentOrZero(h), E: te, Out: t.newTangent(y)})
+		ty := t.newTangent(y)
+		t.B.Aggregate(gpu.Aggregate{CSR: g.A, H: t.tangentOrZero(h), E: te, Out: ty})
+		if act != gpu.Identity {
+			t.B.ActivateGrad(act, ty, ty, y.Value, false)
+		}
+	})
+}
+
+// AddToRow is x with b (C) added to its row i.
+func (t *Tape) AddToRow(x, b *Var, i int) *Var {
+	in := []*Var{x, b}
+	y := t.newVar(x.Value.Rows, x.Value.Cols, in...)
+	add := func(dst, from, b gpu.Mat) {
+		t.B.CopyMat(dst, from)
+		t.B.AddScaled(dst.Slice(i, i+1), b, 1)
+	}
+	add(y.Value, x.Value, b.Value)
+	return t.record(y, in, nil, func() {
+		if b.needs {
+			t.B.AddScaled(t.grads.Mat(b.entry), y.grad.Slice(i, i+1), 1)
+		}
+		if !x.needs {
+			return
+		}
+		if dx, acc := t.gradOf(x); acc {
+			t.B.AddScaled(dx, y.grad, 1)
+		} else {
+			t.B.CopyMat(dx, y.grad)
+		}
+	}, func() {
+		add(t.newTangent(y), t.tangentOrZero(x), t.tangentOrZero(b))
 	})
 }
 

@@ -88,6 +88,14 @@ func (t *Tape) Done(vs ...*Var) {
 	}
 }
 
+// Forget says that neither the caller nor any operation recorded so far, backward or along a tangent, reads v's value again. Its
+// memory is free at once.
+func (t *Tape) Forget(vs ...*Var) {
+	for _, v := range vs {
+		t.freeValue(v)
+	}
+}
+
 // Release frees everything the tape still holds.
 func (t *Tape) Release() {
 	for i := len(t.nodes) - 1; i >= 0; i-- {

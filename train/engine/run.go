@@ -473,7 +473,7 @@ func (r *run) score(index []int) (metric.Result, error) {
 }
 
 // evalBatch is the number of molecules evaluated at a time: large batches share more rows.
-const evalBatch = 4096
+const evalBatch = 8192
 
 // predict runs forward, Forward or Embed of the problem, over molecules: a row each, in order. The next batch is prepared while
 // one is computed.
