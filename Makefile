@@ -6,7 +6,9 @@ DEBS  := g++ librdkit-dev libboost-dev libdnnl-dev
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo dev)
 SOURCES := $(shell find kernels gpu model train cli -name '*.go' -o -name '*.cc' -o -name '*.h' -o -name '*.tsv' -o -name '*.csv' -o -name '*.smi' -o -name '*.ptx' -o -name '*.cubin')
 
-.PHONY: help deps build kernels demo test race lint fmt fuzz bench bench-peers clean
+.PHONY: help deps build demo test race lint fmt fuzz clean
+.PHONY: kernels cuda emu gates gpu-check
+.PHONY: bench bench-peers projection controls experiments
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -74,6 +76,9 @@ bench-peers: build ## one iteration against PyTorch, interleaved (half an hour; 
 	@$(BUILD)/peers-venv/bin/pip install -q -r bench/peers/requirements.txt
 	mkdir -p $(BUILD)/peers
 	$(BUILD)/peers-venv/bin/python bench/peers/compare.py ./tapweight $(BUILD)/peers bench/results/peers.md
+
+projection: build ## what an iteration would take on GPUs, from counted bytes and flops
+	$(GO) run ./bench/projection > bench/results/projection.md
 
 clean: ## remove what was built
 	rm -rf $(BUILD) tapweight

@@ -26,6 +26,13 @@ type Backend struct {
 	stats   gpu.Stats
 	total   op.Cost
 	entries map[string]Entry
+	log     []Operation
+}
+
+// Operation is one operation that was queued.
+type Operation struct {
+	Name string // of its method in package gpu
+	op.Cost
 }
 
 var _ gpu.Backend = (*Backend)(nil)
@@ -57,7 +64,10 @@ func (b *Backend) ByOp() map[string]Entry {
 }
 
 // Reset forgets the costs, so that the phases of an iteration can be told apart. Memory stays.
-func (b *Backend) Reset() { b.total, b.entries = op.Cost{}, map[string]Entry{} }
+func (b *Backend) Reset() { b.total, b.entries, b.log = op.Cost{}, map[string]Entry{}, nil }
+
+// Operations returns all operations since the device was opened or reset, in order.
+func (b *Backend) Operations() []Operation { return b.log }
 
 // PeakBytes returns the most bytes that were allocated at one time.
 func (b *Backend) PeakBytes() int64 { return b.peak }
@@ -69,6 +79,7 @@ func (b *Backend) add(name string, c op.Cost) {
 	e.Launches++
 	e.Cost = e.Cost.Plus(c)
 	b.entries[name] = e
+	b.log = append(b.log, Operation{name, c})
 }
 
 // Info describes the device.

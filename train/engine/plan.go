@@ -12,16 +12,17 @@ import (
 
 // Plan is what a run needs, known before anything is computed.
 type Plan struct {
-	EncoderParameters  int                `json:"encoder_parameters"`
-	PretrainParameters int                `json:"pretrain_parameters"`
-	FinetuneParameters int                `json:"finetune_parameters"`
-	VectorBytes        int64              `json:"vector_bytes"` // parameters, moments, gradients
-	ArenaBytes         int64              `json:"arena_bytes"`  // activations at their peak
-	Levels             map[string]op.Cost `json:"levels"`       // of one iteration
-	Iterations         int                `json:"iterations"`
-	Rows               []int              `json:"rows"`
-	Atoms              int                `json:"atoms"`
-	Seconds            float64            `json:"estimated_seconds_per_iteration"` // 0 where the device was not measured
+	EncoderParameters  int                        `json:"encoder_parameters"`
+	PretrainParameters int                        `json:"pretrain_parameters"`
+	FinetuneParameters int                        `json:"finetune_parameters"`
+	VectorBytes        int64                      `json:"vector_bytes"` // parameters, moments, gradients
+	ArenaBytes         int64                      `json:"arena_bytes"`  // activations at their peak
+	Levels             map[string]op.Cost         `json:"levels"`       // of one iteration
+	Operations         map[string][]dry.Operation `json:"-"`            // of each level, in order
+	Iterations         int                        `json:"iterations"`
+	Rows               []int                      `json:"rows"`
+	Atoms              int                        `json:"atoms"`
+	Seconds            float64                    `json:"estimated_seconds_per_iteration"` // 0 where the device was not measured
 }
 
 // Bytes returns the memory the run needs on the device.
@@ -58,7 +59,7 @@ func (c *Config) plan(task *Task, pool *objective.Pool, gflops float64) (*Plan, 
 		return nil, err
 	}
 	p := &Plan{EncoderParameters: x.pre.EncoderCount(), PretrainParameters: x.pre.Params().Count(), FinetuneParameters: x.fin.Params().Count(),
-		Levels: map[string]op.Cost{}, Iterations: c.MaxIterations, VectorBytes: b.PeakBytes()}
+		Levels: map[string]op.Cost{}, Operations: map[string][]dry.Operation{}, Iterations: c.MaxIterations, VectorBytes: b.PeakBytes()}
 	p.Rows, p.Atoms = x.pre.Rows(x.preParts[0])
 	total := op.Cost{}
 	for i, step := range []func() error{
@@ -71,7 +72,7 @@ func (c *Config) plan(task *Task, pool *objective.Pool, gflops float64) (*Plan, 
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("plan: %w", err)
 		}
-		p.Levels[LevelNames[i]] = b.Cost()
+		p.Levels[LevelNames[i]], p.Operations[LevelNames[i]] = b.Cost(), b.Operations()
 		total = total.Plus(b.Cost())
 	}
 	p.ArenaBytes = x.sys.ArenaPeakBytes()
