@@ -98,12 +98,18 @@ func Resolve(name, dir string, c Columns) (Preset, error) {
 		if strings.ContainsAny(name, "./") || !errors.Is(err, os.ErrNotExist) {
 			return Preset{}, err
 		}
-		return Preset{}, fmt.Errorf("dataset %q is neither a file nor one of %s; did you mean %s?", name, strings.Join(names, ", "), nearest(name, names))
+		return Preset{}, fmt.Errorf("dataset %q is neither a file nor one of %s; did you mean %s?", name, strings.Join(names, ", "), Nearest(name, names))
 	}
 	if len(c.Labels) == 0 {
 		return Preset{}, fmt.Errorf("%s: say which columns hold the labels with --labels A,B or --labels '*'", name)
 	}
-	return Preset{Name: strings.TrimSuffix(filepath.Base(name), filepath.Ext(name)), File: name, Columns: c}, nil
+	return Preset{Name: Stem(name), File: name, Columns: c}, nil
+}
+
+// Stem returns a file's name without folder and endings.
+func Stem(path string) string {
+	base := strings.TrimSuffix(filepath.Base(path), ".gz")
+	return strings.TrimSuffix(base, filepath.Ext(base))
 }
 
 // PoolFile returns the file behind a pool's name: "demo" is embedded, anything else is a path.
@@ -131,7 +137,8 @@ func (t *Table) CheckClasses() error {
 	for i, row := range t.Labels {
 		for j, v := range row {
 			if !math.IsNaN(v) && v != 0 && v != 1 {
-				return fmt.Errorf("%s:%d: column %q: %g is neither 0 nor 1, which classification needs; use --task regression?", t.Path, t.Line[i], t.Tasks[j], v)
+				path, line := t.Place(t.Line[i])
+				return fmt.Errorf("%s:%d: column %q: %g is neither 0 nor 1, which classification needs; use --task regression?", path, line, t.Tasks[j], v)
 			}
 		}
 	}

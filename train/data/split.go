@@ -15,8 +15,22 @@ type Split struct {
 	Hash               string // of the molecules and their assignment
 }
 
-// SplitKinds lists the ways to split.
-var SplitKinds = []string{"scaffold", "random-scaffold", "balanced-scaffold", "random", "column"}
+// SplitKinds lists the ways to split; the last two are the user's own.
+var SplitKinds = []string{"scaffold", "random-scaffold", "balanced-scaffold", "random", "column", "files"}
+
+// parts names the parts of a split.
+var parts = [3]string{"train", "valid", "test"}
+
+// parsePart reads a part's name as it is commonly written.
+func parsePart(s string) (string, error) {
+	switch s = strings.ToLower(strings.TrimSpace(s)); s {
+	case "train", "valid", "test":
+		return s, nil
+	case "val", "validation", "dev":
+		return "valid", nil
+	}
+	return "", fmt.Errorf("%q is not train, valid or test", s)
+}
 
 // Fractions of the parts, 80/10/10 as in MoleculeNet.
 const (
@@ -24,16 +38,23 @@ const (
 	validFraction = 0.1
 )
 
-// NewSplit splits molecules. scaffolds is asked for by the scaffold kinds only; part is the split column of kind "column".
+// NewSplit splits molecules. scaffolds is asked for by the scaffold kinds only; part is Table.Part, for the user's own kinds.
 // The random kinds use PCG seeded by seed.
 func NewSplit(kind string, smiles []string, scaffolds func() ([]string, error), part []string, seed uint64) (*Split, error) {
 	s := &Split{}
 	n := len(smiles)
 	rng := rand.New(rand.NewPCG(seed, 0x73706c6974))
 	switch kind {
-	case "column":
-		if err := s.byColumn(part); err != nil {
-			return nil, err
+	case "column", "files":
+		for i, p := range part {
+			switch p {
+			case "train":
+				s.Train = append(s.Train, i)
+			case "valid":
+				s.Valid = append(s.Valid, i)
+			case "test":
+				s.Test = append(s.Test, i)
+			}
 		}
 	case "random":
 		order := rng.Perm(n)
@@ -57,25 +78,6 @@ func NewSplit(kind string, smiles []string, scaffolds func() ([]string, error), 
 	}
 	s.Hash = s.hash(smiles)
 	return s, nil
-}
-
-func (s *Split) byColumn(part []string) error {
-	for i, p := range part {
-		switch p {
-		case "train":
-			s.Train = append(s.Train, i)
-		case "valid", "val", "validation", "dev":
-			s.Valid = append(s.Valid, i)
-		case "test":
-			s.Test = append(s.Test, i)
-		default:
-			return fmt.Errorf("row %d of the split column holds %q; it must be train, valid or test", i+1, p)
-		}
-	}
-	if len(part) == 0 {
-		return fmt.Errorf("split column: name it with --split-column")
-	}
-	return nil
 }
 
 // orderGroups groups molecules by scaffold and orders the groups.

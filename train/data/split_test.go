@@ -131,13 +131,13 @@ func TestSplitErrors(t *testing.T) {
 		want string
 	}{
 		{"scaffold", nil, "each part needs at least one"}, {"nonsense", nil, "is not one of"},
-		{"column", []string{"train", "valid", "tset"}, `row 3 of the split column holds "tset"`}, {"column", nil, "--split-column"},
+		{"column", []string{"train", "valid", "train"}, "0 to test"},
 	} {
 		if _, err := NewSplit(c.kind, smiles, get, c.part, 0); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.kind, err, c.want)
 		}
 	}
-	s, err := NewSplit("column", smiles, nil, []string{"test", "train", "dev"}, 0)
+	s, err := NewSplit("column", smiles, nil, []string{"test", "train", "valid"}, 0)
 	if err != nil || s.Train[0] != 1 || s.Leaks([]string{"x", "x", "y"}) != 1 {
 		t.Errorf("column split %+v: %v", s, err)
 	}

@@ -21,15 +21,32 @@ import (
 	"strings"
 )
 
-// Table is a labelled file.
+// Table is a labelled file, or several read as one.
 type Table struct {
-	Path       string
 	SMILES     []string
-	Line       []int       // 1-based line of each row
+	Line       []int       // 1-based line of each row, counted on from file to file: see Place
 	Tasks      []string    // names of the label columns
 	Labels     [][]float64 // [row][task], NaN = missing
-	Part       []string    // the split column's value of each row, if one was asked for
+	Part       []string    // train, valid or test for each row, if the user says which
 	ContentKey string      // sha256 of the decompressed content
+	files      []file
+}
+
+// file is one of a table's files.
+type file struct {
+	path   string
+	before int // lines of the files before it
+}
+
+// Place returns the file and the line in it that a Line stands for.
+func (t *Table) Place(line int) (path string, at int) {
+	f := t.files[0]
+	for _, next := range t.files[1:] {
+		if line > next.before {
+			f = next
+		}
+	}
+	return f.path, line - f.before
 }
 
 // Columns says which columns of a table to read.
@@ -71,8 +88,8 @@ func keyOf(content []byte) string {
 	return hex.EncodeToString(h[:])
 }
 
-// nearest returns the candidate with the least edit distance to name.
-func nearest(name string, candidates []string) string {
+// Nearest returns the candidate with the least edit distance to name.
+func Nearest(name string, candidates []string) string {
 	best, least := "", math.MaxInt
 	for _, c := range candidates {
 		if d := editDistance(strings.ToLower(name), strings.ToLower(c)); d < least {
@@ -108,16 +125,123 @@ func ReadTable(path string, c Columns) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parseTable(path, content, c)
+	t, err := parseTable(path, content, c)
+	if err != nil {
+		return nil, err
+	}
+	return t, t.checkLabels()
+}
+
+// ReadParts reads the parts of a split from a file each, all with the columns of the first.
+func ReadParts(train, valid, test string, c Columns) (*Table, error) {
+	t := &Table{}
+	for i, path := range []string{train, valid, test} {
+		content, err := readAll(path)
+		if err != nil {
+			return nil, err
+		}
+		part, err := parseTable(path, content, c)
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			t.Tasks, c.Labels = part.Tasks, part.Tasks
+		}
+		before := 0
+		if i > 0 {
+			before = t.Line[len(t.Line)-1]
+		}
+		t.files = append(t.files, file{path, before})
+		t.ContentKey += part.ContentKey
+		t.SMILES, t.Labels = append(t.SMILES, part.SMILES...), append(t.Labels, part.Labels...)
+		for _, line := range part.Line {
+			t.Line, t.Part = append(t.Line, before+line), append(t.Part, parts[i])
+		}
+	}
+	return t, t.checkLabels()
+}
+
+// checkLabels reports a task without any label.
+func (t *Table) checkLabels() error {
+	for j, name := range t.Tasks {
+		if !slices.ContainsFunc(t.Labels, func(row []float64) bool { return !math.IsNaN(row[j]) }) {
+			return fmt.Errorf("%s: every label of column %q is missing", t.files[0].path, name)
+		}
+	}
+	return nil
+}
+
+// records reads the rows of a table one by one. A record is valid until the next.
+type records interface {
+	Read() ([]string, error)
+	FieldPos(field int) (line, column int)
+}
+
+// tabbed reads tab-separated rows. Quotes are ordinary text there, save around a whole field: were they to join lines, as in
+// CSV, a lone one (5" pipe) would swallow what follows.
+type tabbed struct {
+	lines   *bufio.Scanner
+	line    int
+	fields  int // of the header, 0 before it
+	columns []int
+}
+
+func (r *tabbed) Read() ([]string, error) {
+	for r.lines.Scan() {
+		r.line++
+		text := r.lines.Text()
+		if text == "" {
+			continue
+		}
+		record := strings.Split(text, "\t")
+		r.columns = r.columns[:0]
+		at := 1
+		for i, f := range record {
+			r.columns = append(r.columns, at)
+			at += len(f) + 1
+			if n := len(f); n >= 2 && f[0] == '"' && f[n-1] == '"' {
+				record[i] = strings.ReplaceAll(f[1:n-1], `""`, `"`)
+			}
+		}
+		if r.fields == 0 {
+			r.fields = len(record)
+		}
+		if len(record) != r.fields {
+			return record, &csv.ParseError{StartLine: r.line, Line: r.line, Column: 1, Err: csv.ErrFieldCount}
+		}
+		return record, nil
+	}
+	if err := r.lines.Err(); err != nil {
+		return nil, &csv.ParseError{StartLine: r.line + 1, Line: r.line + 1, Column: 1, Err: err}
+	}
+	return nil, io.EOF
+}
+
+func (r *tabbed) FieldPos(field int) (line, column int) { return r.line, r.columns[field] }
+
+// maxLine is the longest line of a .smi or .tsv file.
+const maxLine = 1 << 20
+
+// scanLines reads content line by line.
+func scanLines(content []byte) *bufio.Scanner {
+	s := bufio.NewScanner(bytes.NewReader(bytes.TrimPrefix(content, byteOrderMark)))
+	s.Buffer(nil, maxLine)
+	return s
+}
+
+// readRecords returns the reader for a path's ending.
+func readRecords(path string, content []byte) records {
+	if strings.HasSuffix(strings.TrimSuffix(path, ".gz"), ".tsv") {
+		return &tabbed{lines: scanLines(content)}
+	}
+	r := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(content, byteOrderMark)))
+	r.ReuseRecord = true
+	return r
 }
 
 func parseTable(path string, content []byte, c Columns) (*Table, error) {
-	t := &Table{Path: path, ContentKey: keyOf(content)}
-	r := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(content, byteOrderMark)))
-	r.ReuseRecord = true
-	if base := strings.TrimSuffix(path, ".gz"); strings.HasSuffix(base, ".tsv") {
-		r.Comma, r.LazyQuotes = '\t', true
-	}
+	t := &Table{ContentKey: keyOf(content), files: []file{{path, 0}}}
+	r := readRecords(path, content)
 	header, err := r.Read()
 	if errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: empty file", path)
@@ -133,7 +257,7 @@ func parseTable(path string, content []byte, c Columns) (*Table, error) {
 		if i := slices.Index(header, name); i >= 0 {
 			return i, nil
 		}
-		return 0, fmt.Errorf("%s: no column %q; the nearest is %q, there are: %s", path, name, nearest(name, header), strings.Join(header, ", "))
+		return 0, fmt.Errorf("%s: no column %q; the nearest is %q, there are: %s", path, name, Nearest(name, header), strings.Join(header, ", "))
 	}
 	smiles, err := find(c.SMILES)
 	if err != nil {
@@ -182,16 +306,16 @@ func parseTable(path string, content []byte, c Columns) (*Table, error) {
 		}
 		t.SMILES, t.Line, t.Labels = append(t.SMILES, strings.TrimSpace(record[smiles])), append(t.Line, line), append(t.Labels, row)
 		if split >= 0 {
-			t.Part = append(t.Part, strings.ToLower(strings.TrimSpace(record[split])))
+			part, err := parsePart(record[split])
+			if err != nil {
+				line, col := r.FieldPos(split)
+				return nil, fmt.Errorf("%s:%d:%d: column %q: %w", path, line, col, c.Split, err)
+			}
+			t.Part = append(t.Part, part)
 		}
 	}
 	if len(t.SMILES) == 0 {
 		return nil, fmt.Errorf("%s: no rows", path)
-	}
-	for j, name := range t.Tasks {
-		if !slices.ContainsFunc(t.Labels, func(row []float64) bool { return !math.IsNaN(row[j]) }) {
-			return nil, fmt.Errorf("%s: every label of column %q is missing", path, name)
-		}
 	}
 	return t, nil
 }
@@ -201,7 +325,7 @@ func syntaxError(path string, record []string, want int, err error) error {
 	var at *csv.ParseError
 	switch {
 	case errors.Is(err, csv.ErrFieldCount) && errors.As(err, &at):
-		return fmt.Errorf("%s:%d:%d: %d fields where the header has %d; put quotes around a field that holds the separator", path, at.Line, at.Column, len(record), want)
+		return fmt.Errorf("%s:%d:%d: %d fields where the header has %d; in CSV, put quotes around a field that holds a comma", path, at.Line, at.Column, len(record), want)
 	case errors.As(err, &at):
 		return fmt.Errorf("%s:%d:%d: %w", path, at.Line, at.Column, at.Err)
 	}
@@ -226,7 +350,6 @@ func parseLabel(s string) (float64, error) {
 
 // Pool is an unlabelled file of molecules.
 type Pool struct {
-	Path       string
 	SMILES     []string
 	Line       []int
 	ContentKey string
@@ -243,7 +366,7 @@ func ReadPool(path, smilesColumn string, limit int) (*Pool, error) {
 }
 
 func parsePool(path string, content []byte, smilesColumn string, limit int) (*Pool, error) {
-	p := &Pool{Path: path, ContentKey: fmt.Sprintf("%s spread %d", keyOf(content), limit)}
+	p := &Pool{ContentKey: fmt.Sprintf("%s spread %d", keyOf(content), limit)}
 	base := strings.TrimSuffix(path, ".gz")
 	if ext := filepath.Ext(base); ext == ".csv" || ext == ".tsv" {
 		t, err := parseTable(path, content, Columns{SMILES: smilesColumn})
@@ -252,8 +375,7 @@ func parsePool(path string, content []byte, smilesColumn string, limit int) (*Po
 		}
 		p.SMILES, p.Line = t.SMILES, t.Line
 	} else {
-		s := bufio.NewScanner(bytes.NewReader(bytes.TrimPrefix(content, byteOrderMark)))
-		s.Buffer(nil, 1<<20)
+		s := scanLines(content)
 		n := 1
 		for ; s.Scan(); n++ {
 			if f := strings.Fields(s.Text()); len(f) > 0 {

@@ -75,6 +75,56 @@ func TestReadTableErrors(t *testing.T) {
 	}
 }
 
+// TestTabsSeparateWhateverQuotesSay: in a .tsv file a lone quote is text and swallows nothing.
+func TestTabsSeparateWhateverQuotesSay(t *testing.T) {
+	c := Columns{SMILES: "smiles", Labels: []string{"y"}}
+	tab, err := ReadTable(write(t, "a.tsv", "name\tsmiles\ty\r\n\"5\" pipe\tC\t1\n\n\"\t\"CC\"\t2\n\"a \"\"b\"\"\"\tCCC\t\"3\"\n"), c)
+	if err != nil || strings.Join(tab.SMILES, " ") != "C CC CCC" || tab.Labels[2][0] != 3 || !slices.Equal(tab.Line, []int{2, 4, 5}) {
+		t.Errorf("%+v %v", tab, err)
+	}
+	for content, want := range map[string]string{
+		"smiles\ty\nC\t1\nCC\tx\n":                           `a.tsv:3:4: column "y": "x" is not a number`,
+		"smiles\ty\nC\t1\n\"CC\t1\t2\"\n":                    "a.tsv:3:1: 3 fields where the header has 2",
+		"smiles\ty\nC\t1\n" + strings.Repeat("C", maxLine+1): "a.tsv:3:1: ",
+	} {
+		if _, err := ReadTable(write(t, "a.tsv", content), c); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}
+
+// TestReadParts reads a file for each part, with the columns of the first, wherever they stand in the others.
+func TestReadParts(t *testing.T) {
+	train, valid := write(t, "train.csv", "smiles,y,z\nC,1,\n\nCC,2,0\n"), write(t, "valid.tsv", "z\tsmiles\ty\n\tO\t3\n")
+	test := write(t, "test.csv", "y,smiles,z,more\n4,N,1,x\n5,NN,1,x\n")
+	tab, err := ReadParts(train, valid, test, Columns{SMILES: "smiles", Labels: []string{"*"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Join(tab.SMILES, " ") != "C CC O N NN" || strings.Join(tab.Part, " ") != "train train valid test test" || strings.Join(tab.Tasks, " ") != "y z" ||
+		tab.Labels[2][0] != 3 || !math.IsNaN(tab.Labels[2][1]) || tab.Labels[4][0] != 5 {
+		t.Errorf("%+v", tab)
+	}
+	for i, want := range []struct {
+		path string
+		line int
+	}{{train, 2}, {train, 4}, {valid, 2}, {test, 2}, {test, 3}} {
+		if path, line := tab.Place(tab.Line[i]); path != want.path || line != want.line {
+			t.Errorf("row %d at %s:%d, want %s:%d", i, path, line, want.path, want.line)
+		}
+	}
+	if _, err := ReadParts(train, write(t, "v.csv", "smiles,y\nC,1\n"), test, Columns{SMILES: "smiles", Labels: []string{"*"}}); err == nil || !strings.Contains(err.Error(), `v.csv: no column "z"`) {
+		t.Errorf("a column missing in one file: %v", err)
+	}
+	class, err := ReadParts(train, test, write(t, "c.csv", "smiles,y,z\nC,1,0\nC,0,2\n"), Columns{SMILES: "smiles", Labels: []string{"z"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := class.CheckClasses(); err == nil || !strings.Contains(err.Error(), `c.csv:3: column "z": 2 is neither`) {
+		t.Errorf("class: %v", err)
+	}
+}
+
 func TestReadPool(t *testing.T) {
 	p, err := ReadPool(write(t, "p.smi", "CCO ethanol\n\nc1ccccc1\tbenzene\nC\n"), "smiles", 2)
 	if err != nil {
@@ -152,26 +202,27 @@ func TestEmbeddedDataAreTheSources(t *testing.T) {
 }
 
 func FuzzTable(f *testing.F) {
-	f.Add([]byte("smiles,y\nCCO,1\n"))
-	f.Add([]byte("smiles,y,part\n\"C\nC\",,train\n"))
-	f.Add([]byte("\xef\xbb\xbfsmiles,y\r\nC,1e400\r\n"))
-	f.Fuzz(func(t *testing.T, content []byte) {
-		tab, err := parseTable("f.csv", content, Columns{SMILES: "smiles", Labels: []string{"*"}})
-		if err == nil && (len(tab.SMILES) != len(tab.Labels) || len(tab.Line) != len(tab.SMILES)) {
-			t.Fatalf("%d molecules, %d labels, %d lines", len(tab.SMILES), len(tab.Labels), len(tab.Line))
+	f.Add([]byte("smiles,y\nCCO,1\n"), "f.csv")
+	f.Add([]byte("smiles,y,part\n\"C\nC\",,train\n"), "f.tsv")
+	f.Add([]byte("\xef\xbb\xbfsmiles,y\r\nC,1e400\r\n"), "f.csv")
+	f.Fuzz(func(t *testing.T, content []byte, path string) {
+		tab, err := parseTable(path, content, Columns{SMILES: "smiles", Labels: []string{"*"}})
+		if err != nil {
+			if strings.Contains(err.Error(), "\n") && !bytes.Contains(content, []byte("\n")) && !strings.Contains(path, "\n") {
+				t.Fatalf("an error of several lines: %v", err)
+			}
+			return
+		}
+		if len(tab.SMILES) != len(tab.Labels) || len(tab.Line) != len(tab.SMILES) || !slices.IsSorted(tab.Line) {
+			t.Fatalf("%d molecules, %d labels, lines %v", len(tab.SMILES), len(tab.Labels), tab.Line)
 		}
 	})
 }
 
 func FuzzPool(f *testing.F) {
-	f.Add([]byte("CCO ethanol\n\nC\n"), false)
-	f.Add([]byte("\xef\xbb\xbfC\r\n"), false)
-	f.Add([]byte("smiles\nC\n"), true)
-	f.Fuzz(func(t *testing.T, content []byte, table bool) {
-		path := "p.smi"
-		if table {
-			path = "p.csv"
-		}
+	f.Add([]byte("CCO ethanol\n\nC\n"), "p.smi")
+	f.Add([]byte("smiles\nC\n"), "p.csv")
+	f.Fuzz(func(t *testing.T, content []byte, path string) {
 		p, err := parsePool(path, content, "smiles", 3)
 		if err != nil {
 			return
