@@ -40,8 +40,9 @@ func checkCommand() *cli.Command {
 		}
 	}
 	return &cli.Command{
-		Name:  "check",
-		Usage: "prove the arithmetic in float64 on your own configuration at reduced size",
+		Name:        "check",
+		Usage:       "prove the arithmetic in float64 on your own configuration at reduced size",
+		Description: "Example: tapweight check hypergradient",
 		Subcommands: []*cli.Command{
 			{
 				Name: "hypergradient", Usage: "the hypergradient against differences of the whole iteration", Flags: flags,
@@ -66,8 +67,9 @@ Example: tapweight check hypergradient --optimizer adamw --network gat`,
 
 func benchCommand() *cli.Command {
 	return &cli.Command{
-		Name:  "bench",
-		Usage: "measure this machine",
+		Name:        "bench",
+		Usage:       "measure this machine",
+		Description: "Example: tapweight bench iteration --preset paper",
 		Subcommands: []*cli.Command{{
 			Name: "export-batch", Usage: "write one iteration's batches and parameters for bench/peers",
 			Description: "Example: tapweight bench export-batch --preset paper --out build/peers",
@@ -77,8 +79,8 @@ func benchCommand() *cli.Command {
 				if err != nil {
 					return err
 				}
-				if cfg.Out == "" {
-					return fmt.Errorf("give the folder to write to with --out DIR")
+				if err := required(c, "out"); err != nil {
+					return err
 				}
 				if err := os.MkdirAll(cfg.Out, 0o755); err != nil {
 					return err

@@ -18,8 +18,9 @@ import (
 
 func dataCommand() *cli.Command {
 	return &cli.Command{
-		Name:  "data",
-		Usage: "list, inspect, split and prepare datasets",
+		Name:        "data",
+		Usage:       "list, inspect, split and prepare datasets",
+		Description: "Example: tapweight data list",
 		Subcommands: []*cli.Command{
 			{
 				Name: "list", Usage: "list the known datasets and objectives", Description: "Example: tapweight data list",
@@ -50,6 +51,9 @@ func dataCommand() *cli.Command {
 					fmt.Printf("%s: %d molecules, %d atoms (%.1f each, at most %d), %s, metric %s\n", task.Name, task.Set.Len(), task.Set.Atoms(),
 						float64(task.Set.Atoms())/float64(task.Set.Len()), largest, task.Kind, task.Metric)
 					fmt.Printf("%s split %s: %d train, %d valid, %d test\n", cfg.Split, task.Split.Hash, len(task.Split.Train), len(task.Split.Valid), len(task.Split.Test))
+					if err := task.CheckParts(console(cfg.Quiet)); err != nil {
+						fmt.Println("warning:", err)
+					}
 					for j, name := range task.Tasks {
 						n, sum := 0, 0.0
 						for _, row := range task.Labels {
@@ -71,8 +75,8 @@ func dataCommand() *cli.Command {
 					if err != nil {
 						return err
 					}
-					if cfg.Out == "" {
-						return fmt.Errorf("give the file to write with --out FILE")
+					if err := required(c, "out"); err != nil {
+						return err
 					}
 					part := make([]string, task.Set.Len())
 					for name, index := range map[string][]int{"train": task.Split.Train, "valid": task.Split.Valid, "test": task.Split.Test} {
@@ -84,7 +88,8 @@ func dataCommand() *cli.Command {
 						out := csv.NewWriter(w)
 						records := [][]string{{"line", "smiles", "part"}}
 						for i, p := range part {
-							records = append(records, []string{strconv.Itoa(task.Set.Line(i)), task.Set.SMILES(i), p})
+							_, line := task.Place(task.Set.Line(i))
+							records = append(records, []string{strconv.Itoa(line), task.Set.SMILES(i), p})
 						}
 						return out.WriteAll(records)
 					})

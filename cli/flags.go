@@ -39,7 +39,7 @@ func configFlags() []cli.Flag {
 // configFrom reads --config over the defaults and the flags given over both.
 func configFrom(c *cli.Context) (engine.Config, error) {
 	if c.NArg() > 0 {
-		return engine.Config{}, fmt.Errorf("unexpected argument %q: settings are flags, see 'tapweight %s --help'", c.Args().First(), c.Command.Name)
+		return engine.Config{}, fmt.Errorf("unexpected argument %q: settings are flags, see '%s --help'", c.Args().First(), c.Command.HelpName)
 	}
 	cfg := engine.Default()
 	if path := c.String("config"); path != "" {
@@ -75,5 +75,6 @@ func configFrom(c *cli.Context) (engine.Config, error) {
 			f.Set(reflect.ValueOf(list))
 		}
 	}
-	return cfg, nil
+	check := cfg
+	return cfg, engine.Locate(c.String("config"), check.Resolve(), c.IsSet)
 }

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
 
+	"tapweight/train/data"
 	"tapweight/train/engine"
 )
 
@@ -20,12 +22,26 @@ var version = "dev"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	go func() { // the first Ctrl-C asks, the second ends: writes are atomic, so that nothing is lost
+		<-ctx.Done()
+		stop()
+	}()
+	if err := newApp().RunContext(ctx, os.Args); err != nil {
+		fmt.Fprintln(os.Stderr, "tapweight:", err)
+		if errors.Is(err, engine.ErrInterrupted) {
+			os.Exit(130)
+		}
+		os.Exit(1)
+	}
+}
+
+// newApp returns the command line.
+func newApp() *cli.App {
 	app := &cli.App{
 		Name:                 "tapweight",
 		Usage:                "learn how much each pretraining objective should count for one downstream task",
 		Version:              version,
 		EnableBashCompletion: true,
-		Suggest:              true,
 		Description: `TapWeight (arXiv 2410.10006): pretrain with weighted objectives, finetune with a proximal term, move the weights by the
 exact gradient of the validation loss through both.
 
@@ -34,14 +50,55 @@ First steps:
    tapweight run --dataset my.csv --smiles smiles --labels y --pool pool.smi
    tapweight check hypergradient               # the float64 proof`,
 		Commands: []*cli.Command{runCommand(), resumeCommand(), evaluateCommand(), predictCommand(), embedCommand(), dataCommand(),
-			planCommand(), doctorCommand(), checkCommand(), benchCommand()},
+			planCommand(), doctorCommand(), checkCommand(), benchCommand(), completionCommand()},
 		ExitErrHandler: func(*cli.Context, error) {}, // main prints it once
 	}
-	if err := app.RunContext(ctx, os.Args); err != nil {
-		fmt.Fprintln(os.Stderr, "tapweight:", err)
-		if errors.Is(err, engine.ErrInterrupted) {
-			os.Exit(130)
+	app.Action, app.OnUsageError = unknown, usageError
+	oneLine(app.Commands)
+	return app
+}
+
+// oneLine gives every command errors of one line, where urfave/cli would print the whole help before them.
+func oneLine(commands []*cli.Command) {
+	for _, c := range commands {
+		c.OnUsageError = usageError
+		if len(c.Subcommands) > 0 {
+			c.Action = unknown
 		}
-		os.Exit(1)
+		oneLine(c.Subcommands)
 	}
+}
+
+// unknown is the action where a command is missing.
+func unknown(c *cli.Context) error {
+	if !c.Args().Present() {
+		return cli.ShowSubcommandHelp(c)
+	}
+	var names []string
+	for _, known := range c.Command.Subcommands {
+		names = append(names, known.Name)
+	}
+	return fmt.Errorf("there is no command %q; did you mean %q?", c.Args().First(), data.Nearest(c.Args().First(), names))
+}
+
+func usageError(c *cli.Context, err error, _ bool) error {
+	const undefined = "flag provided but not defined: -"
+	if name, ok := strings.CutPrefix(err.Error(), undefined); ok {
+		var names []string
+		for _, f := range c.Command.Flags {
+			names = append(names, f.Names()[0])
+		}
+		return fmt.Errorf("there is no flag --%s; did you mean --%s? See '%s --help'", name, data.Nearest(name, names), c.Command.HelpName)
+	}
+	return fmt.Errorf("%w; see '%s --help'", err, c.Command.HelpName)
+}
+
+// required reports the first of the named flags that was not given.
+func required(c *cli.Context, names ...string) error {
+	for _, name := range names {
+		if c.String(name) == "" {
+			return fmt.Errorf("%s needs --%s; see '%s --help'", c.Command.Name, name, c.Command.HelpName)
+		}
+	}
+	return nil
 }

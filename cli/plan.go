@@ -25,12 +25,12 @@ Example: tapweight plan --preset paper --pretrain-batch 1024`,
 			if err != nil {
 				return err
 			}
-			peak := 0.0
+			peak, memory := 0.0, int64(0)
 			if b, err := cpu.Open(cfg.Threads); err == nil {
-				peak = b.Peak()
+				peak, memory = b.Peak(), b.Info().Memory
 				b.Close()
 			}
-			p, err := engine.MakePlan(c.Context, cfg, peak, console(true))
+			p, err := engine.MakePlan(c.Context, cfg, peak, memory, console(true))
 			if err != nil {
 				return err
 			}

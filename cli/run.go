@@ -77,7 +77,7 @@ func resumeCommand() *cli.Command {
 // oneArgument returns the command's only argument.
 func oneArgument(c *cli.Context, name string) (string, error) {
 	if c.NArg() != 1 {
-		return "", fmt.Errorf("%s takes one argument, %s; see 'tapweight %s --help' (flags come before it)", c.Command.Name, name, c.Command.Name)
+		return "", fmt.Errorf("%s takes one argument, %s; see '%s --help' (flags come before it)", c.Command.Name, name, c.Command.HelpName)
 	}
 	return c.Args().First(), nil
 }

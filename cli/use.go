@@ -23,7 +23,10 @@ func deviceFlags() []cli.Flag {
 	}
 }
 
-func openModel(c *cli.Context) (*engine.Model, error) {
+func openModel(c *cli.Context, needs ...string) (*engine.Model, error) {
+	if err := required(c, append([]string{"run"}, needs...)...); err != nil {
+		return nil, err
+	}
 	return engine.OpenModel(c.String("run"), c.String("device"), c.Int("threads"))
 }
 
@@ -32,7 +35,7 @@ func evaluateCommand() *cli.Command {
 		Name:        "evaluate",
 		Usage:       "score a finished run's model on the parts of its task",
 		Description: `Example: tapweight evaluate --run runs/first`,
-		Flags:       append([]cli.Flag{&cli.StringFlag{Name: "run", Required: true, Usage: "run folder"}}, deviceFlags()...),
+		Flags:       append([]cli.Flag{&cli.StringFlag{Name: "run", Usage: "run folder"}}, deviceFlags()...),
 		Action: func(c *cli.Context) error {
 			m, err := openModel(c)
 			if err != nil {
@@ -59,10 +62,10 @@ func evaluateCommand() *cli.Command {
 
 func inputFlags() []cli.Flag {
 	return append([]cli.Flag{
-		&cli.StringFlag{Name: "run", Required: true, Usage: "run folder"},
-		&cli.StringFlag{Name: "input", Required: true, Usage: ".smi, .csv or .tsv file, plain or .gz"},
+		&cli.StringFlag{Name: "run", Usage: "run folder"},
+		&cli.StringFlag{Name: "input", Usage: ".smi, .csv or .tsv file, plain or .gz"},
 		&cli.StringFlag{Name: "smiles", Value: "smiles", Usage: "name of the SMILES column of a table"},
-		&cli.StringFlag{Name: "out", Required: true, Usage: "file to write"},
+		&cli.StringFlag{Name: "out", Usage: "file to write"},
 	}, deviceFlags()...)
 }
 
@@ -83,7 +86,7 @@ that RDKit refuses have empty predictions and are named on stderr.
 Example: tapweight predict --run runs/first --input new.smi --out predictions.csv`,
 		Flags: inputFlags(),
 		Action: func(c *cli.Context) error {
-			m, err := openModel(c)
+			m, err := openModel(c, "input", "out")
 			if err != nil {
 				return err
 			}
@@ -137,7 +140,7 @@ func embedCommand() *cli.Command {
 Example: tapweight embed --run runs/first --input pool.smi.gz --out vectors.npy`,
 		Flags: inputFlags(),
 		Action: func(c *cli.Context) error {
-			m, err := openModel(c)
+			m, err := openModel(c, "input", "out")
 			if err != nil {
 				return err
 			}

@@ -11,7 +11,10 @@
 package op
 
 // Cost is what one or more operations move and compute.
-type Cost struct{ Bytes, Flops int64 }
+type Cost struct {
+	Bytes int64 `json:"bytes"`
+	Flops int64 `json:"flops"`
+}
 
 // Plus returns the sum.
 func (c Cost) Plus(d Cost) Cost { return Cost{c.Bytes + d.Bytes, c.Flops + d.Flops} }

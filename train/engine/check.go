@@ -45,18 +45,26 @@ func (c *Config) assemble(ctx context.Context, b gpu.Backend, con *runlog.Consol
 	return c.build(b, task, pool, measurable)
 }
 
-// build builds the system; with measurable true its settings suit finite differences.
-func (c *Config) build(b gpu.Backend, task *Task, pool *objective.Pool, measurable bool) (*bench, error) {
+// problems declares the networks of levels I and II.
+func (c *Config) problems(task *Task, pool *objective.Pool) (*objective.Problem, *downstream.Problem, error) {
 	net, err := c.network()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	x := &bench{}
-	if x.pre, err = objective.NewProblem(pool, net, c.Objectives, c.Compress); err != nil {
-		return nil, err
+	pre, err := objective.NewProblem(pool, net, c.Objectives, c.Compress)
+	if err != nil {
+		return nil, nil, err
 	}
 	targets, kind := task.targets()
-	if x.fin, err = downstream.NewProblem(task.Set, targets, kind, net, c.head(), c.Compress); err != nil {
+	fin, err := downstream.NewProblem(task.Set, targets, kind, net, c.head(), c.Compress)
+	return pre, fin, err
+}
+
+// build builds the system; with measurable true its settings suit finite differences.
+func (c *Config) build(b gpu.Backend, task *Task, pool *objective.Pool, measurable bool) (*bench, error) {
+	x := &bench{}
+	var err error
+	if x.pre, x.fin, err = c.problems(task, pool); err != nil {
 		return nil, err
 	}
 	opts, err := c.levels()

@@ -3,20 +3,25 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
 
 	"tapweight/gpu"
 	"tapweight/model/downstream"
 	"tapweight/model/gnn"
 	"tapweight/model/molecule"
 	"tapweight/model/objective"
+	"tapweight/train/data"
 	"tapweight/train/level"
 	"tapweight/train/optim"
 )
@@ -30,8 +35,10 @@ type Config struct {
 	Labels      []string `yaml:"labels" group:"data" usage:"names of the label columns, or * for all others"`
 	Task        string   `yaml:"task" group:"data" usage:"auto, regression or classification"`
 	Metric      string   `yaml:"metric" group:"data" usage:"rmse, mae or roc-auc (default: by task)"`
-	Split       string   `yaml:"split" group:"data" usage:"scaffold, random-scaffold, balanced-scaffold, random or column"`
-	SplitColumn string   `yaml:"split-column" group:"data" usage:"column with train, valid or test, for --split column"`
+	Split       string   `yaml:"split" group:"data" usage:"scaffold, random-scaffold, balanced-scaffold, random, column or files (default: column or files where given, else scaffold)"`
+	SplitColumn string   `yaml:"split-column" group:"data" usage:"column of the dataset with train, valid or test"`
+	ValidFile   string   `yaml:"valid-file" group:"data" usage:"file of the validation part; the dataset is then the training part"`
+	TestFile    string   `yaml:"test-file" group:"data" usage:"file of the test part"`
 	Features    string   `yaml:"features" group:"data" usage:"hu (2 atom and 2 bond fields) or ogb (9 and 3)"`
 	OnInvalid   string   `yaml:"on-invalid" group:"data" usage:"skip or fail when RDKit refuses a molecule"`
 	Pool        string   `yaml:"pool" group:"data" usage:"molecules to pretrain on: demo, task (the training split) or a .smi/.csv file"`
@@ -98,7 +105,7 @@ var sizes = map[string]size{
 // Default returns the configuration of the embedded demo.
 func Default() Config {
 	return Config{
-		Dataset: "demo", SMILES: "smiles", Task: "auto", Split: "scaffold", Features: "hu", OnInvalid: "skip", Pool: "demo",
+		Dataset: "demo", SMILES: "smiles", Task: "auto", Features: "hu", OnInvalid: "skip", Pool: "demo",
 		Preset: "tiny", Network: "gin", Norm: "batch", Readout: "mean", Head: "linear", Compress: true,
 		Objectives: []string{"cluster-100", "mask-atom", "context", "contrast", "motif"}, Weights: []string{"learned"},
 		Gamma: 10, Hypergrad: "exact", Jacobian: "optimizer", Radius: 0.01, Cosines: 25,
@@ -110,35 +117,102 @@ func Default() Config {
 // ReadConfig reads a YAML file over the defaults. Unknown keys are errors with line and column.
 func ReadConfig(path string) (Config, error) {
 	c := Default()
-	data, err := os.ReadFile(path)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return c, err
 	}
-	if err := ParseConfig(data, &c); err != nil {
-		return c, fmt.Errorf("%s: %w", path, err)
+	if err := ParseConfig(text, &c); err != nil {
+		return c, fmt.Errorf("%s:%w", path, err)
 	}
 	return c, nil
 }
 
-// ParseConfig reads YAML over c.
-func ParseConfig(data []byte, c *Config) (err error) {
+// ParseConfig reads YAML over c. Errors begin with line and column where there are any.
+func ParseConfig(text []byte, c *Config) (err error) {
 	defer func() {
 		// goccy/go-yaml 1.19 panics on some malformed documents, such as a tag without a value where a list belongs.
 		if p := recover(); p != nil {
-			err = fmt.Errorf("not a configuration: the YAML is malformed (%v)", p)
+			err = fmt.Errorf(" not a configuration: the YAML is malformed (%v)", p)
 		}
 	}()
-	if len(strings.TrimSpace(string(data))) == 0 {
+	if len(strings.TrimSpace(string(text))) == 0 {
 		return nil
 	}
-	return yaml.UnmarshalWithOptions(data, c, yaml.Strict())
+	err = yaml.UnmarshalWithOptions(text, c, yaml.Strict())
+	var at yaml.Error
+	if !errors.As(err, &at) {
+		return err
+	}
+	why := strings.ReplaceAll(at.GetMessage(), "\n", " ")
+	if name, unknown := strings.CutPrefix(why, "unknown field "); unknown {
+		why += fmt.Sprintf("; the nearest is %q", data.Nearest(strings.Trim(name, `"`), Keys()))
+	}
+	if t := at.GetToken(); t != nil && t.Position != nil {
+		return fmt.Errorf("%d:%d: %s", t.Position.Line, t.Position.Column, why)
+	}
+	return fmt.Errorf(" %s", why)
+}
+
+// Keys lists the settings.
+func Keys() []string {
+	var keys []string
+	t := reflect.TypeFor[Config]()
+	for i := range t.NumField() {
+		keys = append(keys, t.Field(i).Tag.Get("yaml"))
+	}
+	return keys
+}
+
+// A SettingError says which settings make no sense, and why.
+type SettingError struct {
+	Keys []string
+	Err  error
+}
+
+func (e *SettingError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *SettingError) Unwrap() error { return e.Err }
+
+// wrong is an error about a setting, or about several that contradict each other.
+func wrong(err error, keys ...string) error {
+	if err == nil {
+		return nil
+	}
+	return &SettingError{keys, err}
+}
+
+// Locate puts before an error of Resolve the place in the YAML file of the setting it is about, if the file sets it and no flag
+// overrides it.
+func Locate(path string, err error, overridden func(key string) bool) error {
+	var e *SettingError
+	text, failed := os.ReadFile(path)
+	if failed != nil || !errors.As(err, &e) {
+		return err
+	}
+	file, failed := parser.ParseBytes(text, 0)
+	if failed != nil {
+		return err
+	}
+	for _, doc := range file.Docs {
+		mapping, ok := doc.Body.(*ast.MappingNode)
+		if !ok {
+			continue
+		}
+		for _, v := range mapping.Values {
+			if t := v.Key.GetToken(); slices.Contains(e.Keys, t.Value) && !overridden(t.Value) {
+				return fmt.Errorf("%s:%d:%d: %w", path, t.Position.Line, t.Position.Column, err)
+			}
+		}
+	}
+	return err
 }
 
 // Resolve fills in what presets and optimisers leave open and reports the first setting that makes no sense.
 func (c *Config) Resolve() error {
 	s, ok := sizes[c.Preset]
 	if !ok {
-		return fmt.Errorf("preset %q is not one of nano, tiny, small, paper", c.Preset)
+		return wrong(fmt.Errorf("preset %q is not one of nano, tiny, small, paper", c.Preset), "preset")
 	}
 	fill := func(v *int, preset int) {
 		if *v == 0 {
@@ -159,7 +233,7 @@ func (c *Config) Resolve() error {
 		{"log-every", c.LogEvery, 1, 1 << 20}, {"checkpoint-every", c.CheckpointEvery, 1, 1 << 30}, {"cosines-every", c.Cosines, 0, 1 << 30}, {"seeds", c.Seeds, 1, 1000}, {"pool-limit", c.PoolLimit, 0, 1 << 30}, {"threads", c.Threads, 0, 4096},
 	} {
 		if f.v < f.lo || f.v > f.hi {
-			return fmt.Errorf("%s %d is not between %d and %d", f.name, f.v, f.lo, f.hi)
+			return wrong(fmt.Errorf("%s %d is not between %d and %d", f.name, f.v, f.lo, f.hi), f.name)
 		}
 	}
 	for _, f := range []struct {
@@ -167,7 +241,7 @@ func (c *Config) Resolve() error {
 		v, hi float64
 	}{{"dropout", c.Dropout, 0.999}, {"gamma", c.Gamma, math.MaxFloat64}, {"radius", c.Radius, math.MaxFloat64}} {
 		if !(f.v >= 0 && f.v <= f.hi) {
-			return fmt.Errorf("%s %g is not in [0, %g]", f.name, f.v, f.hi)
+			return wrong(fmt.Errorf("%s %g is not in [0, %g]", f.name, f.v, f.hi), f.name)
 		}
 	}
 	for _, f := range []struct {
@@ -178,33 +252,38 @@ func (c *Config) Resolve() error {
 		{"on-invalid", c.OnInvalid, []string{"skip", "fail"}}, {"head", c.Head, []string{"linear", "mlp"}}, {"device", c.Device, []string{"auto", "cpu", "ref"}},
 	} {
 		if !slices.Contains(f.known, f.v) {
-			return fmt.Errorf("%s %q is not one of %s", f.name, f.v, strings.Join(f.known, ", "))
+			return wrong(fmt.Errorf("%s %q is not one of %s", f.name, f.v, strings.Join(f.known, ", ")), f.name)
 		}
 	}
 	if c.PretrainBatch%c.Accumulate != 0 {
-		return fmt.Errorf("accumulate %d does not divide pretrain-batch %d", c.Accumulate, c.PretrainBatch)
+		return wrong(fmt.Errorf("accumulate %d does not divide pretrain-batch %d", c.Accumulate, c.PretrainBatch), "accumulate", "pretrain-batch")
 	}
-	if (c.Split == "column") != (c.SplitColumn != "") {
-		return fmt.Errorf("split %q and split-column %q contradict each other: give both or neither", c.Split, c.SplitColumn)
-	}
-	if err := objective.Check(c.Objectives); err != nil {
+	if err := c.resolveSplit(); err != nil {
 		return err
 	}
+	if err := objective.Check(c.Objectives); err != nil {
+		return wrong(err, "objectives")
+	}
 	if len(c.Weights) == 0 {
-		return fmt.Errorf("weights: none given")
+		return wrong(errors.New("weights: none given"), "weights")
 	}
 	for _, w := range c.Weights {
 		if _, err := parseWeights(w, c.Objectives); err != nil {
-			return err
+			return wrong(err, "weights")
 		}
 	}
-	for name, opt := range map[string]func() (optim.Config, error){"pretrain": c.pretrain, "finetune": c.finetune, "reweight": c.reweight} {
-		o, err := opt()
-		if err == nil {
-			err = o.Check()
-		}
+	for _, l := range []struct {
+		name string
+		opt  func() (optim.Config, error)
+	}{{"pretrain", c.pretrain}, {"finetune", c.finetune}, {"reweight", c.reweight}} {
+		o, err := l.opt()
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return err
+		}
+		if err := o.Check(); err != nil {
+			key, _, _ := strings.Cut(err.Error(), " ")
+			key = strings.ReplaceAll(key, "_", "-")
+			return wrong(fmt.Errorf("%s: %w", l.name, err), key, l.name+"-"+key)
 		}
 	}
 	if _, err := c.network(); err != nil {
@@ -214,21 +293,48 @@ func (c *Config) Resolve() error {
 	return err
 }
 
+// resolveSplit takes the kind of split from what is given, unless it is said.
+func (c *Config) resolveSplit() error {
+	given := "scaffold"
+	keys := []string{"split", "split-column", "valid-file", "test-file"}
+	switch {
+	case (c.ValidFile != "") != (c.TestFile != ""):
+		return wrong(errors.New("valid-file and test-file: give both or neither"), keys[2:]...)
+	case c.ValidFile != "" && c.SplitColumn != "":
+		return wrong(errors.New("split-column and valid-file contradict each other: give one of them"), keys[1:]...)
+	case c.ValidFile != "":
+		given = "files"
+	case c.SplitColumn != "":
+		given = "column"
+	}
+	if c.Split == "" {
+		c.Split = given
+	}
+	if !slices.Contains(data.SplitKinds, c.Split) {
+		return wrong(fmt.Errorf("split %q is not one of %s", c.Split, strings.Join(data.SplitKinds, ", ")), "split")
+	}
+	own := c.Split == "column" || c.Split == "files"
+	if (own || given != "scaffold") && c.Split != given {
+		return wrong(fmt.Errorf("split %s contradicts the rest: column goes with split-column, files with valid-file and test-file, the others with neither", c.Split), keys...)
+	}
+	return nil
+}
+
 // network returns the encoder's description.
 func (c *Config) network() (gnn.Config, error) {
 	cfg := gnn.Config{Layers: c.Layers, Width: c.Width, Dropout: c.Dropout}
 	var err error
 	if cfg.Features, err = molecule.FeaturesByName(c.Features); err != nil {
-		return cfg, err
+		return cfg, wrong(err, "features")
 	}
 	if cfg.Conv, err = gnn.ParseConv(c.Network); err != nil {
-		return cfg, err
+		return cfg, wrong(err, "network")
 	}
 	if cfg.Norm, err = gnn.ParseNorm(c.Norm); err != nil {
-		return cfg, err
+		return cfg, wrong(err, "norm")
 	}
 	cfg.Readout, err = gnn.ParseReadout(c.Readout)
-	return cfg, err
+	return cfg, wrong(err, "readout")
 }
 
 // head returns the kind of head.
@@ -245,7 +351,7 @@ func defaultLR(rule gpu.Rule) float64 {
 func (c *Config) lower(lr float64) (optim.Config, error) {
 	rule, err := optim.ParseRule(c.Optimizer)
 	if err != nil {
-		return optim.Config{}, err
+		return optim.Config{}, wrong(err, "optimizer")
 	}
 	if lr == 0 {
 		lr = defaultLR(rule)
@@ -269,7 +375,7 @@ func (c *Config) finetune() (optim.Config, error) { return c.lower(c.FinetuneLR)
 func (c *Config) reweight() (optim.Config, error) {
 	rule, err := optim.ParseRule(c.ReweightOptim)
 	if err != nil {
-		return optim.Config{}, err
+		return optim.Config{}, wrong(fmt.Errorf("reweight-%w", err), "reweight-optimizer")
 	}
 	lr := c.ReweightLR
 	if lr == 0 {
@@ -289,11 +395,11 @@ func (c *Config) levels() (level.Options, error) {
 		ReweightSteps: c.MaxIterations, Micro: c.Accumulate, Gamma: c.Gamma, Radius: c.Radius, Rows: c.LogEvery, Seed: c.Seed}
 	var err error
 	if o.Mode, o.Terms, err = level.ParseMode(c.Hypergrad); err != nil {
-		return o, err
+		return o, wrong(err, "hypergrad")
 	}
 	o.Apart = o.Mode == level.Exact && c.Cosines > 0
 	if o.Jacobian, err = level.ParseJacobian(c.Jacobian); err != nil {
-		return o, err
+		return o, wrong(err, "jacobian")
 	}
 	if o.Pretrain, err = c.pretrain(); err != nil {
 		return o, err

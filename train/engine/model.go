@@ -2,10 +2,14 @@ package engine
 
 import (
 	"encoding/json"
+	"strings"
 
 	"tapweight/model/checkpoint"
 	"tapweight/train/data"
 )
+
+// encoderPrefix begins the names of the encoder's tensors.
+const encoderPrefix = "encoder."
 
 // modelMeta is what a model file says about itself besides its tensors.
 type modelMeta struct {
@@ -34,7 +38,7 @@ func (r *run) writeModels() error {
 	}
 	var encoder []checkpoint.Tensor
 	for _, t := range all {
-		if len(t.Name) > 8 && t.Name[:8] == "encoder." {
+		if strings.HasPrefix(t.Name, encoderPrefix) {
 			encoder = append(encoder, t)
 		}
 	}

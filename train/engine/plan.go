@@ -34,8 +34,8 @@ var LevelNames = []string{"pretrain", "finetune", "validation", "hypergradient"}
 // sustained is the share of the measured peak that whole iterations reach, for estimates of time.
 const sustained = 0.65
 
-// MakePlan runs one iteration on the dry device. gflops is the device's measured peak, or 0.
-func MakePlan(ctx context.Context, c Config, gflops float64, con *runlog.Console) (*Plan, error) {
+// MakePlan runs one iteration on the dry device. gflops is the measured peak of the device and available its free memory, or 0.
+func MakePlan(ctx context.Context, c Config, gflops float64, available int64, con *runlog.Console) (*Plan, error) {
 	if err := c.Resolve(); err != nil {
 		return nil, err
 	}
@@ -49,6 +49,9 @@ func MakePlan(ctx context.Context, c Config, gflops float64, con *runlog.Console
 		return nil, err
 	}
 	defer pool.Set.Close()
+	if err := c.vectorsFit(task, pool, available); err != nil {
+		return nil, err
+	}
 	return c.plan(task, pool, gflops)
 }
 
@@ -87,6 +90,9 @@ func (c *Config) fits(task *Task, pool *objective.Pool, available int64, con *ru
 	if available == 0 {
 		return nil
 	}
+	if err := c.vectorsFit(task, pool, available); err != nil {
+		return err
+	}
 	p, err := c.plan(task, pool, 0)
 	if err != nil {
 		return err
@@ -96,6 +102,21 @@ func (c *Config) fits(task *Task, pool *objective.Pool, available int64, con *ru
 	if p.Bytes() > available {
 		return fmt.Errorf("this run needs %d MiB of memory (%d of them for the activations of a batch of %d molecules), %d MiB are available; "+
 			"use a smaller --pretrain-batch, or --accumulate to compute it in parts", p.Bytes()/mib, p.ArenaBytes/mib, c.PretrainBatch, available/mib)
+	}
+	return nil
+}
+
+// vectorsFit refuses networks whose parameters alone exceed the memory: their initial values are drawn on the host, which even a
+// plan cannot do then. 0 available means unknown.
+func (c *Config) vectorsFit(task *Task, pool *objective.Pool, available int64) error {
+	pre, fin, err := c.problems(task, pool)
+	if err != nil {
+		return err
+	}
+	const float = 4
+	if n := int64(pre.Params().Len() + fin.Params().Len()); available > 0 && n > available/float {
+		return fmt.Errorf("the parameters of %d layers of width %d alone need %d MiB of memory, %d MiB are available; use a smaller --width or fewer --layers",
+			c.Layers, c.Width, n*float>>20, available>>20)
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"tapweight/model/molecule"
 	"tapweight/model/objective"
 	"tapweight/train/data"
+	"tapweight/train/metric"
 	"tapweight/train/runlog"
 )
 
@@ -27,7 +28,8 @@ type Task struct {
 	Set    *molecule.Set
 	Labels [][]float64 // per molecule of Set, in the file's units
 	Split  *data.Split
-	Scale  data.Scale // of regression targets
+	Scale  data.Scale                           // of regression targets
+	Place  func(line int) (path string, at int) // of a line of Set
 	part   []string
 }
 
@@ -55,7 +57,7 @@ func (c *Config) CacheDir() (string, error) {
 }
 
 // refused reports refused molecules, or fails where the configuration says so.
-func (c *Config) refused(path string, bad []molecule.Invalid, con *runlog.Console) error {
+func (c *Config) refused(name string, place func(line int) (string, int), bad []molecule.Invalid, con *runlog.Console) error {
 	if len(bad) == 0 {
 		return nil
 	}
@@ -65,13 +67,14 @@ func (c *Config) refused(path string, bad []molecule.Invalid, con *runlog.Consol
 			lines = append(lines, fmt.Sprintf("  … and %d more", len(bad)-i))
 			break
 		}
-		lines = append(lines, fmt.Sprintf("  %s:%d: %s: %s", path, b.Line, b.SMILES, b.Reason))
+		path, line := place(b.Line)
+		lines = append(lines, fmt.Sprintf("  %s:%d: %s: %s", path, line, b.SMILES, b.Reason))
 	}
 	list := strings.Join(lines, "\n")
 	if c.OnInvalid == "fail" {
 		return fmt.Errorf("RDKit refuses %d molecules (--on-invalid skip leaves them out):\n%s", len(bad), list)
 	}
-	con.Printf("%d molecules of %s are left out:\n%s", len(bad), path, list)
+	con.Printf("%d molecules of %s are left out:\n%s", len(bad), name, list)
 	return nil
 }
 
@@ -82,11 +85,16 @@ func (c *Config) OpenTask(ctx context.Context, con *runlog.Console) (*Task, erro
 		return nil, err
 	}
 	preset.Columns.Split = c.SplitColumn
-	table, err := data.ReadTable(preset.File, preset.Columns)
+	var table *data.Table
+	if c.ValidFile != "" {
+		table, err = data.ReadParts(preset.File, c.ValidFile, c.TestFile, preset.Columns)
+	} else {
+		table, err = data.ReadTable(preset.File, preset.Columns)
+	}
 	if err != nil {
 		return nil, err
 	}
-	t := &Task{Name: preset.Name, Tasks: table.Tasks, Kind: preset.Kind, Metric: preset.Metric}
+	t := &Task{Name: preset.Name, Tasks: table.Tasks, Kind: preset.Kind, Metric: preset.Metric, Place: table.Place}
 	if c.Task != "auto" {
 		t.Kind = data.Kind(c.Task)
 	} else if t.Kind == "" {
@@ -116,7 +124,7 @@ func (c *Config) OpenTask(ctx context.Context, con *runlog.Console) (*Task, erro
 	if t.Set, bad, err = c.openSet(ctx, table.ContentKey+" "+preset.Columns.SMILES, preset.File, con, func() ([]molecule.Record, error) { return records, nil }); err != nil {
 		return nil, err
 	}
-	if err := c.refused(preset.File, bad, con); err != nil {
+	if err := c.refused(preset.Name, t.Place, bad, con); err != nil {
 		return nil, err
 	}
 	if t.Set.Len() == 0 {
@@ -142,6 +150,47 @@ func (c *Config) OpenTask(ctx context.Context, con *runlog.Console) (*Task, erro
 		t.Scale = data.NewScale(t.Labels, t.Split.Train)
 	}
 	return t, nil
+}
+
+// CheckParts tells of tasks that a part of the split has no use for, before anything is trained: a metric that is undefined there
+// is an error when it is so for every task.
+func (t *Task) CheckParts(con *runlog.Console) error {
+	for _, part := range []struct {
+		name, metric string
+		index        []int
+	}{{"training", "", t.Split.Train}, {"validation", t.Metric, t.Split.Valid}, {"test", t.Metric, t.Split.Test}} {
+		var undefined []string
+		for j, name := range t.Tasks {
+			var labels []float64
+			for _, i := range part.index {
+				labels = append(labels, t.Labels[i][j])
+			}
+			if !metric.Defined(part.metric, labels) {
+				undefined = append(undefined, name)
+			}
+		}
+		n := len(undefined)
+		if n == 0 {
+			continue
+		}
+		why := "no labels"
+		if part.metric == "roc-auc" {
+			why = "one class only, or no labels"
+		}
+		if n == len(t.Tasks) {
+			return fmt.Errorf("%s: the %s part has %s for any task; use another split", t.Name, part.name, why)
+		}
+		list := strings.Join(undefined[:min(n, 5)], ", ")
+		if n > 5 {
+			list += fmt.Sprintf(" and %d more", n-5)
+		}
+		if part.metric == "" {
+			con.Printf("warning: the training part has no labels for %s: their predictions mean nothing", list)
+		} else {
+			con.Printf("%s: %s is undefined (%s) for %s: left out", part.name, part.metric, why, list)
+		}
+	}
+	return nil
 }
 
 // openSet opens a featurised set with progress.
@@ -195,11 +244,11 @@ func (c *Config) OpenPool(ctx context.Context, t *Task, con *runlog.Console) (*o
 	if err != nil {
 		return nil, err
 	}
-	if err := c.refused(path, bad, con); err != nil {
+	if err := c.refused(path, func(line int) (string, int) { return path, line }, bad, con); err != nil {
 		return nil, err
 	}
 	if pool.Set.Len() < 2 {
-		return nil, fmt.Errorf("%s: the pretraining pool has %d molecules, at least 2 are needed", path, pool.Set.Len())
+		return nil, fmt.Errorf("%s: the pretraining pool has %d molecules and %d that RDKit refuses, at least 2 are needed", path, pool.Set.Len(), len(bad))
 	}
 	if slices.Contains(c.Objectives, "oracle") {
 		if pool.Task, err = matchLabels(pool.Set, t); err != nil {

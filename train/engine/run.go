@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -137,21 +139,12 @@ func newRun(cfg Config, weights, dir string, task *Task, pool *objective.Pool, b
 }
 
 func (r *run) build() error {
-	net, err := r.cfg.network()
-	if err != nil {
-		return err
-	}
-	objectives := r.cfg.Objectives
+	c := r.cfg
 	if r.weights.kind == "only" {
-		objectives = []string{r.weights.only}
+		c.Objectives = []string{r.weights.only}
 	}
-	pool := *r.pool
-	pool.Seed = r.cfg.Seed
-	if r.pre, err = objective.NewProblem(&pool, net, objectives, r.cfg.Compress); err != nil {
-		return err
-	}
-	targets, kind := r.task.targets()
-	if r.fin, err = downstream.NewProblem(r.task.Set, targets, kind, net, r.cfg.head(), r.cfg.Compress); err != nil {
+	var err error
+	if r.pre, r.fin, err = c.problems(r.task, r.pool); err != nil {
 		return err
 	}
 	opts, err := r.cfg.levels()
@@ -219,7 +212,8 @@ func (r *run) loadEncoder(path string) error {
 			r.b.Upload(v.buf, flat)
 		}
 	}
-	return nil
+	maps.DeleteFunc(f.Tensors, func(name string, _ checkpoint.Tensor) bool { return !strings.HasPrefix(name, encoderPrefix) })
+	return f.Only(r.pre.Params(), r.pre.States())
 }
 
 func (r *run) close() {
@@ -306,10 +300,8 @@ func Run(ctx context.Context, cfg Config, con *runlog.Console) (*Summary, error)
 
 // freeFolder returns the first runs/NAME-N that does not exist.
 func freeFolder(dataset string) string {
-	base := filepath.Base(dataset)
-	base = base[:len(base)-len(filepath.Ext(base))]
 	for n := 1; ; n++ {
-		dir := filepath.Join("runs", fmt.Sprintf("%s-%d", base, n))
+		dir := filepath.Join("runs", fmt.Sprintf("%s-%d", data.Stem(dataset), n))
 		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
 			return dir
 		}
@@ -358,6 +350,9 @@ func runAll(ctx context.Context, cfg Config, b gpu.Backend, con *runlog.Console)
 		}
 		con.Printf("task %s: %d molecules, %s, %d task(s), %s split %s: %d train, %d valid, %d test", task.Name, task.Set.Len(), task.Kind, len(task.Tasks),
 			c.Split, task.Split.Hash, len(task.Split.Train), len(task.Split.Valid), len(task.Split.Test))
+		if err := task.CheckParts(con); err != nil {
+			return nil, err
+		}
 		pool, err := c.OpenPool(ctx, task, con)
 		if err != nil {
 			return nil, err
@@ -421,6 +416,9 @@ func runOne(ctx context.Context, cfg Config, weights, dir string, task *Task, po
 		if err := writeConfig(&one); err != nil {
 			return nil, err
 		}
+	}
+	if len(cfg.Weights) > 1 || cfg.Seeds > 1 {
+		con.Printf("weights %s, seed %d", weights, cfg.Seed)
 	}
 	r, err := newRun(cfg, weights, dir, task, pool, b, con)
 	if err != nil {

@@ -225,6 +225,9 @@ func (r *run) describe() {
 		how = append(how, fmt.Sprintf("%s by %s", strings.Join(names, "+"), r.sys.Method(len(g))))
 	}
 	r.con.Printf("hypergradient %s: %s", r.cfg.Hypergrad, strings.Join(how, ", "))
+	if r.cfg.Compress && r.cfg.Dropout > 0 {
+		r.con.Printf("dropout %g tells atoms apart: rows are shared in the first layer only", r.cfg.Dropout)
+	}
 }
 
 // step queues one iteration.
@@ -355,6 +358,13 @@ func (r *run) retrain(parent context.Context) error {
 		if it.err != nil {
 			return it.err
 		}
+		if len(r.window) == 0 {
+			if r.snap, err = r.sys.Save(r.snap); err != nil {
+				return err
+			}
+			r.first = r.state.Step
+		}
+		r.window = append(r.window, it)
 		r.sys.Begin()
 		if err := r.sys.FinetuneStep(it.fin[0], false); err != nil {
 			return err
@@ -368,9 +378,10 @@ func (r *run) retrain(parent context.Context) error {
 			}
 			for i, row := range rows {
 				if math.IsNaN(row.Finetune) || math.IsInf(row.Finetune, 0) {
-					return fmt.Errorf("retrain: the finetuning loss is %v at step %d; the last checkpoint in %s is intact", row.Finetune, r.state.Step-len(rows)+i+1, r.dir)
+					return r.retrainStopped(i, row.Finetune)
 				}
 			}
+			r.window = r.window[:0]
 			if r.state.Step%r.cfg.ValidateEvery == 0 || r.state.Step == r.cfg.RetrainSteps {
 				if err := r.validate(rows[len(rows)-1].Finetune); err != nil {
 					return err
@@ -391,14 +402,32 @@ func (r *run) retrain(parent context.Context) error {
 	return r.save()
 }
 
+// retrainStopped takes retraining back to the state after the first good steps of the window and saves it.
+func (r *run) retrainStopped(good int, loss float64) error {
+	r.state.Step = r.first
+	r.sys.Restore(r.snap)
+	_, err := r.sys.Read()
+	for _, it := range r.window[:good] {
+		if err == nil {
+			r.sys.Begin()
+			err = r.sys.FinetuneStep(it.fin[0], false)
+			r.state.Step++
+		}
+	}
+	if err == nil {
+		err = r.save()
+	}
+	if err != nil {
+		return fmt.Errorf("retrain step %d: finetune: the loss is %v; and saving the state before it failed: %w", r.state.Step+1, loss, err)
+	}
+	return fmt.Errorf("retrain step %d: finetune: the loss is %v; the state before it is saved in %s", r.state.Step+1, loss, r.dir)
+}
+
 // validate scores ω on the validation split and keeps it when it is the best so far.
 func (r *run) validate(loss float64) error {
 	res, err := r.score(r.task.Split.Valid)
 	if err != nil {
 		return fmt.Errorf("validation: %w", err)
-	}
-	if r.state.BestStep < 0 && len(res.Skipped) > 0 {
-		r.con.Printf("validation: %s is undefined (one class only or no labels) for %s: left out", res.Metric, strings.Join(res.Skipped, ", "))
 	}
 	if r.state.BestStep < 0 || metric.Better(res.Metric, res.Value, r.state.BestValue) {
 		r.state.BestStep, r.state.BestValue = r.state.Step, res.Value

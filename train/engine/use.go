@@ -130,6 +130,9 @@ func (m *Model) OpenInput(ctx context.Context, path, smiles string, con *runlog.
 
 // Predict returns a prediction per molecule and task: values in the task's units, or probabilities.
 func (m *Model) Predict(set *molecule.Set) ([][]float64, error) {
+	if set.Len() == 0 {
+		return nil, nil
+	}
 	fin, p, err := m.network(set)
 	if err != nil {
 		return nil, err
@@ -152,6 +155,9 @@ func (m *Model) Predict(set *molecule.Set) ([][]float64, error) {
 
 // Embed returns the encoder's row of each molecule.
 func (m *Model) Embed(set *molecule.Set) ([][]float64, error) {
+	if set.Len() == 0 {
+		return nil, nil
+	}
 	fin, p, err := m.network(set)
 	if err != nil {
 		return nil, err

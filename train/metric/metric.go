@@ -70,6 +70,16 @@ func Score(name string, predicted, labels [][]float64, tasks []string) (Result, 
 	return r, nil
 }
 
+// Defined reports whether a metric can be computed from labels (NaN = missing): there is one, and for ROC-AUC one of each class.
+func Defined(name string, labels []float64) bool {
+	positive, negative := false, false
+	for _, v := range labels {
+		positive = positive || v > 0
+		negative = negative || v <= 0
+	}
+	return positive && negative || name != "roc-auc" && (positive || negative)
+}
+
 func mean(p, y []float64, f func(float64) float64) float64 {
 	s := 0.0
 	for i := range p {

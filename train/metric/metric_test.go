@@ -52,6 +52,18 @@ func TestUndefinedTasksAreNamed(t *testing.T) {
 	}
 }
 
+func TestDefined(t *testing.T) {
+	nan := math.NaN()
+	for _, c := range []struct {
+		labels   []float64
+		auc, mae bool
+	}{{nil, false, false}, {[]float64{nan}, false, false}, {[]float64{0, nan, 0}, false, true}, {[]float64{1}, false, true}, {[]float64{nan, 1, 0}, true, true}} {
+		if auc, mae := Defined("roc-auc", c.labels), Defined("mae", c.labels); auc != c.auc || mae != c.mae {
+			t.Errorf("%v: ROC-AUC %v, MAE %v", c.labels, auc, mae)
+		}
+	}
+}
+
 // TestDivergedPredictions: NaN compares false with itself, so a rank sum over it would never end, and a mean over it would look
 // like a task without labels.
 func TestDivergedPredictions(t *testing.T) {
