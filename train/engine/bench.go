@@ -160,7 +160,7 @@ func BenchEmbed(ctx context.Context, c Config, rounds int, con *runlog.Console) 
 	if err != nil {
 		return nil, err
 	}
-	if err := c.refused(path, bad, con); err != nil {
+	if err := c.refused(path, inFile(path), bad, con); err != nil {
 		return nil, err
 	}
 	net, err := c.network()

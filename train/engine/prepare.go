@@ -78,6 +78,11 @@ func (c *Config) refused(name string, place func(line int) (string, int), bad []
 	return nil
 }
 
+// inFile is the place of every line of one file.
+func inFile(path string) func(line int) (string, int) {
+	return func(line int) (string, int) { return path, line }
+}
+
 // OpenTask reads, featurises and splits the task.
 func (c *Config) OpenTask(ctx context.Context, con *runlog.Console) (*Task, error) {
 	preset, err := data.Resolve(c.Dataset, c.Data, data.Columns{SMILES: c.SMILES, Labels: c.Labels, Split: c.SplitColumn})
@@ -244,7 +249,7 @@ func (c *Config) OpenPool(ctx context.Context, t *Task, con *runlog.Console) (*o
 	if err != nil {
 		return nil, err
 	}
-	if err := c.refused(path, func(line int) (string, int) { return path, line }, bad, con); err != nil {
+	if err := c.refused(path, inFile(path), bad, con); err != nil {
 		return nil, err
 	}
 	if pool.Set.Len() < 2 {
