@@ -44,6 +44,12 @@ $(NVRTC)/ready: kernels/cuda/requirements.txt
 kernels: $(if $(NVCC),,$(NVRTC)/ready) ## compile the CUDA kernels with NVRTC from its wheel (no GPU needed), or the cubins with NVCC=nvcc
 	$(if $(NVCC),python3 kernels/cuda/compile.py --nvcc $(NVCC),$(NVRTC)/bin/python kernels/cuda/compile.py)
 
+$(BUILD)/cuda/env: $(wildcard gpu/cuda/lazy/*)
+	sh gpu/cuda/lazy/make.sh $(BUILD)/cuda
+
+cuda: deps $(BUILD)/cuda/env ## build ./tapweight with the CUDA backend (cuda.h from CUDA_HOME, or downloaded)
+	. $(BUILD)/cuda/env && $(GO) build -tags cuda -ldflags "-X main.version=$(VERSION)" -o tapweight ./cli
+
 demo: build ## set up, build, and learn the weights of five objectives for ESOL (under two minutes)
 	./tapweight run --out $(BUILD)/demo-$$(date +%Y%m%d-%H%M%S) --weights learned,uniform,none
 
