@@ -77,14 +77,12 @@ bench: build ## kernels and whole iterations on this machine
 	./tapweight bench iteration --preset paper --optimizer sgd --objectives cluster-100,cluster-1000,cluster-10000,mask-atom,contrast
 	./tapweight bench iteration --preset paper --optimizer sgd --objectives cluster-100,cluster-1000,cluster-10000,mask-atom,contrast --compress=false --rounds 3
 
-bench-peers: build ## one iteration against PyTorch, interleaved (half an hour; downloads PyTorch)
+bench-peers: build ## iterations and embedding against PyTorch, interleaved (half an hour; downloads PyTorch)
 	@test -x $(BUILD)/peers-venv/bin/python || python3 -m venv $(BUILD)/peers-venv
 	@$(BUILD)/peers-venv/bin/pip install -q -r bench/peers/requirements.txt
+	@$(BUILD)/peers-venv/bin/pip install -q --ignore-requires-python --no-deps betty-ml==0.2.1 # asks for an older Python; runs
 	mkdir -p $(BUILD)/peers
-	$(BUILD)/peers-venv/bin/python bench/peers/compare.py ./tapweight $(BUILD)/peers bench/results/peers.md
-
-projection: build ## what an iteration would take on GPUs, from counted bytes and flops
-	$(GO) run ./bench/projection > bench/results/projection.md
+	$(BUILD)/peers-venv/bin/python bench/peers/compare.py ./tapweight $(BUILD)/peers bench/results/peers.md $(PEERS)
 
 clean: ## remove what was built
 	rm -rf $(BUILD) tapweight

@@ -4,7 +4,9 @@ Variants
   reference  as the published code runs it: PyTorch Geometric layers, both finite-difference pairs of betty's darts
   strong     hand-written aggregation, exact per-objective dot products; the objectives that share the clean graph by one
              no-grad forward pair along the direction (cheaper than three backward passes)
+  betty      the reference's iteration as three problems of betty-ml with its darts, hand-written aggregation
   plain      the weighted pretraining and the finetuning step without level III, hand-written aggregation
+  embed      a row per molecule of the whole set that `tapweight bench embed --out` wrote, PyTorch Geometric, in evaluation mode
 Prints one JSON object per round on standard output.
 """
 import argparse
@@ -183,8 +185,8 @@ class Iteration:
     def prox(self):
         return self.gamma * sum((a - b).pow(2).sum() for a, b in zip(self.omega.parameters(), self.theta.parameters()))
 
-    def freeze(self, on):
-        for m in self.theta.norm:
+    def freeze(self, encoder, on):
+        for m in encoder.norm:
             m.momentum = 0.0 if on else 0.1
 
     def finetune(self):
@@ -196,10 +198,11 @@ class Iteration:
         return loss.item()
 
     def validation(self):
-        self.omega.eval()
+        # Normalised with the batch's own statistics, which do not enter the running ones.
+        self.freeze(self.omega, True)
         loss = self.task("validation")
         v = torch.autograd.grad(loss, list(self.omega.parameters()))
-        self.omega.train()
+        self.freeze(self.omega, False)
         return loss.item(), v
 
     def weighted(self, losses, lam):
@@ -293,12 +296,12 @@ class Iteration:
         after = [p.detach().clone() for p in enc]
         values = []
         with torch.no_grad():
-            self.freeze(True)
+            self.freeze(self.theta, True)
             for side in (1, -1):
                 for p, b, d in zip(enc, before, w):
                     p.copy_(b + side * eps * d)
                 values.append([l.item() for l in self.clean()])
-            self.freeze(False)
+            self.freeze(self.theta, False)
             for p, a in zip(enc, after):
                 p.copy_(a)
         for i in range(3):
@@ -309,19 +312,145 @@ class Iteration:
         return dict(pretrain=t1 - t0, finetune=t2 - t1, validation=t3 - t2, hypergradient=t4 - t3), losses, ft, val, h
 
 
+def betty_steps(it):
+    """Yields (seconds, losses, finetuning loss, validation loss, h) of one iteration after another."""
+    import logging
+
+    from betty.configs import Config, EngineConfig
+    from betty.engine import Engine
+    from betty.problems import ImplicitProblem
+
+    logging.disable(logging.INFO)
+    seen = {}
+
+    class Weights(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.logits = torch.nn.Parameter(torch.zeros(len(it.names)))
+
+    class Theta(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = it.theta
+            self.rest = torch.nn.ParameterList([p for h in it.heads.values() for p in h] + it.proj)
+
+    class Omega(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = it.omega
+            self.head = torch.nn.ParameterList(it.head)
+
+    class Step(ImplicitProblem):
+        def get_batch(self):
+            return ()  # the same graphs in every iteration, as in the other variants
+
+    class Pretrain(Step):
+        def training_step(self, batch):
+            losses = it.losses()
+            seen.setdefault("pretrain", [l.item() for l in losses])
+            return (torch.stack(losses) * torch.softmax(self.reweight.module.logits, 0)).sum()
+
+    class Finetune(Step):
+        def training_step(self, batch):
+            loss = it.task("finetune")
+            seen.setdefault("finetune", loss.item())
+            return loss + it.prox()
+
+    class Reweight(Step):
+        def training_step(self, batch):
+            it.freeze(it.omega, True)
+            loss = it.task("validation")
+            it.freeze(it.omega, False)
+            seen.setdefault("validation", loss.item())
+            return loss
+
+    # betty registers what it is given: the leaves become parameters of modules, the same tensors stay in `it`.
+    theta, omega, weights = Theta(), Omega(), Weights()
+    it.heads = dict(zip(it.heads, zip(*[iter(theta.rest[: 2 * len(it.heads)])] * 2)))
+    it.proj, it.head = list(theta.rest[2 * len(it.heads) :]), list(omega.head)
+    darts = Config(type="darts", first_order=True, retain_graph=True)
+    pretrain = Pretrain("pretrain", darts, theta, torch.optim.SGD(theta.parameters(), lr=0.05, momentum=0.9))
+    finetune = Finetune("finetune", darts, omega, torch.optim.SGD(omega.parameters(), lr=0.01, momentum=0.9))
+    reweight = Reweight("reweight", darts, weights, torch.optim.SGD(weights.parameters(), lr=1.0))
+    engine = Engine([pretrain, finetune, reweight], EngineConfig(strategy="cpu", logger_type="none"),
+                    {"u2l": {reweight: [pretrain]}, "l2u": {pretrain: [finetune], finetune: [reweight]}})
+    engine.train()
+    while True:
+        seen.clear()
+        before = weights.logits.detach().clone()
+        start = time.perf_counter()
+        engine.train_step()
+        took = time.perf_counter() - start
+        yield took, seen["pretrain"], seen["finetune"], seen["validation"], (before - weights.logits.detach()).tolist()
+
+
+def embed(path, rounds):
+    """Embeds the set with the best of several batch sizes; collating graphs into batches counts, as it does for us."""
+    from torch_geometric.data import Data
+    from torch_geometric.loader import DataLoader
+    from torch_geometric.nn import global_mean_pool
+
+    t = load(path)
+    ptr, width = t["view.set.ptr"], t["embedding"].shape[1]
+    layers = sum(1 for n in t if n.startswith("omega/encoder.layers.") and n.endswith("norm.weight"))
+    enc = Encoder(layers, width, True)
+    fill(enc, t, "omega/")
+    enc.eval()
+    atom, src, dst, bond = (t["view.set." + n] for n in ("atom", "from", "to", "bond"))
+    edge = torch.searchsorted(dst, ptr)
+    graphs = []
+    for i in range(len(ptr) - 1):
+        a, b, e, f = ptr[i], ptr[i + 1], edge[i], edge[i + 1]
+        loop = torch.arange(b - a)
+        index = torch.cat([torch.stack([src[e:f], dst[e:f]]) - a, torch.stack([loop, loop])], 1)
+        graphs.append(Data(x=atom[a:b], edge_index=index, edge_attr=torch.cat([bond[e:f], torch.tensor([[4, 6]]).expand(len(loop), 2)])))
+
+    def run(graphs, size):
+        rows = []
+        with torch.no_grad():
+            for b in DataLoader(graphs, batch_size=size):
+                h = enc.atom(b.x).sum(1)
+                for i in range(layers):
+                    h = enc.norm[i](enc.lin1[i](F.relu(enc.lin0[i](enc.sum(h, b.edge_index, enc.bond[i](b.edge_attr).sum(1))))))
+                    if i < layers - 1:
+                        h = F.relu(h)
+                rows.append(global_mean_pool(h, b.batch))
+        return torch.cat(rows)
+
+    def seconds(graphs, size):
+        start = time.perf_counter()
+        run(graphs, size)
+        return time.perf_counter() - start
+
+    few = graphs[:4096]
+    error = (run(few, 128) - t["embedding"][: len(few)]).abs().max().item()
+    best = min((64, 128, 256, 512), key=lambda size: seconds(few, size))
+    for r in range(rounds):
+        took = seconds(graphs, best)
+        print(json.dumps(dict(variant="embed", batch=best, molecules=len(graphs), rate=len(graphs) / took, error=error, torch=torch.__version__,
+                              peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)), flush=True)
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("batch")
-    p.add_argument("--variant", choices=["reference", "strong", "plain"], required=True)
+    p.add_argument("--variant", choices=["reference", "betty", "strong", "plain", "embed"], required=True)
     p.add_argument("--rounds", type=int, default=1)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--gamma", type=float, default=1e-3)
     a = p.parse_args()
     torch.set_num_threads(a.threads)
     torch.manual_seed(0)
+    if a.variant == "embed":
+        return embed(a.batch, a.rounds)
     it = Iteration(a.batch, a.variant == "reference", a.gamma)
+    betty = betty_steps(it) if a.variant == "betty" else None
     for r in range(a.rounds + 1):
-        ms, losses, ft, val, h = getattr(it, "run_" + a.variant)()
+        if betty:
+            took, losses, ft, val, h = next(betty)
+            ms = dict(iteration=took)
+        else:
+            ms, losses, ft, val, h = getattr(it, "run_" + a.variant)()
         ms = {k: 1000 * v for k, v in ms.items()}
         ms["total"] = sum(ms.values())
         out = dict(variant=a.variant, round=r, warmup=r == 0, ms=ms, losses=dict(zip(it.names, losses), finetune=ft, validation=val), h=h,
