@@ -63,7 +63,7 @@ func (c card) sum(ops []dry.Operation) float64 {
 func plan(batch int, objectives ...string) (*engine.Plan, error) {
 	c := engine.Default()
 	c.Preset, c.PretrainBatch, c.Objectives, c.Optimizer = "paper", batch, objectives, "sgd"
-	return engine.MakePlan(context.Background(), c, 0, runlog.NewConsole(os.Stderr, nil, true))
+	return engine.MakePlan(context.Background(), c, 0, 0, runlog.NewConsole(os.Stderr, nil, true))
 }
 
 func main() {
