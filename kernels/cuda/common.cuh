@@ -24,6 +24,8 @@ enum : int {
   kWarps = 8,           // of a block
   kSumElements = 4096,  // elements of a flat vector in one partial sum
   kSumRows = 32,        // rows of a matrix in one partial sum
+  kWarpColumns = 768,   // columns up to which a row is one warp's; a block takes longer ones
+  kKeepColumns = 12288, // columns up to which a row is kept in shared memory between two passes over it
 };
 
 TW_DEV float *row(const tw_mat &m, int64_t i) { return m.p + i * m.ld; }
@@ -71,19 +73,23 @@ TW_DEV int64_t grid_threads() { return static_cast<int64_t>(gridDim.x) * blockDi
 // flat calls f(Width<W>, i) for pieces [i, i+W) that make up [0, n): V wide, the rest one by one.
 template <int V, class F>
 TW_DEV void flat(int64_t n, F f) {
+#pragma unroll 1
   for (int64_t i = V * grid_thread(); i + V <= n; i += V * grid_threads()) f(Width<V>{}, i);
   if constexpr (V > 1)
-    for (int64_t i = n / V * V + grid_thread(); i < n; i += grid_threads()) f(Width<1>{}, i);
+    if (const int64_t i = n / V * V + grid_thread(); i < n) f(Width<1>{}, i);  // a grid has more threads than a piece elements
 }
 
 // cells calls f(Width<W>, r, c) for pieces of the rows of a rows×cols matrix. Columns lie along x, rows along y and blocks.
 template <int V, class F>
 TW_DEV void cells(int64_t rows, int64_t cols, F f) {
+#pragma unroll 1
   for (int64_t r = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y; r < rows; r += static_cast<int64_t>(gridDim.x) * blockDim.y)
+#pragma unroll 1
     for (int64_t c = V * threadIdx.x; c < cols; c += V * blockDim.x)
       if (c + V <= cols)
         f(Width<V>{}, r, c);
       else
+#pragma unroll 1
         for (int64_t j = c; j < cols; j++) f(Width<1>{}, r, j);
 }
 
@@ -92,7 +98,7 @@ template <int V, class F>
 TW_DEV void along(int64_t n, int rank, int size, F f) {
   for (int64_t c = V * rank; c + V <= n; c += V * size) f(Width<V>{}, c);
   if constexpr (V > 1)
-    for (int64_t c = n / V * V + rank; c < n; c += size) f(Width<1>{}, c);
+    if (const int64_t c = n / V * V + rank; c < n) f(Width<1>{}, c);
 }
 
 // warp_rows calls f(r) for every row, one warp to a row, rows dealt out in turn.
@@ -108,6 +114,8 @@ struct Add {
   template <class T>
   __device__ T operator()(T a, T b) const { return a + b; }
 };
+
+TW_DEV float infinity() { return __int_as_float(0x7f800000); }
 
 struct Max {
   __device__ float operator()(float a, float b) const { return a > b ? a : b; }
@@ -141,6 +149,15 @@ TW_DEV T warp_sum(T v) {
   return warp_reduce(v, Add{});
 }
 
+// group_reduce combines the values of the threads of a row: a warp or the block.
+template <int Group, class T, class Op>
+TW_DEV T group_reduce(T v, Op op) {
+  if constexpr (Group == 32)
+    return warp_reduce(v, op);
+  else
+    return block_reduce<Group / 32>(v, op);
+}
+
 // block_sum adds up over a block of kThreads threads.
 template <class T>
 TW_DEV T block_sum(T v) {
@@ -162,17 +179,48 @@ TW_DEV void vector_parts(int64_t n, void *scratch, F term) {
   }
 }
 
-// row_parts sums term(r, lane) over the parts of a matrix, one block to a part and one warp to a row. term returns the lane's
-// share of the row's sum.
-template <class F>
+// row_parts sums term(r, rank) over the parts of a matrix, one block to a part, which has kSumRows rows with one warp to a row
+// (Group = 32), or one row (Group = kThreads). rank counts the threads of a row; term returns this thread's share of its sum.
+template <int Group, class F>
 TW_DEV void row_parts(int64_t rows, void *scratch, F term) {
-  for (int64_t lo = static_cast<int64_t>(blockIdx.x) * kSumRows, k = blockIdx.x; lo < rows; lo += static_cast<int64_t>(gridDim.x) * kSumRows, k += gridDim.x) {
+  constexpr int64_t size = Group == 32 ? kSumRows : 1;
+  for (int64_t k = blockIdx.x; k * size < rows; k += gridDim.x) {
     double s = 0;
-    for (int64_t r = lo + threadIdx.x / 32; r < rows && r < lo + kSumRows; r += kWarps) s += term(r, static_cast<int>(threadIdx.x % 32));
+    for (int64_t r = k * size + threadIdx.x / Group; r < rows && r < (k + 1) * size; r += kThreads / Group) s += term(r, static_cast<int>(threadIdx.x % Group));
     s = block_sum(s);
     if (threadIdx.x == 0) static_cast<double *>(scratch)[k] = s;
   }
 }
+
+// Kept is a row that its threads pass over more than once. They keep it in shared memory, each the pieces that it loaded, so that
+// global memory is read once and nobody waits for anybody; a row too long for that is read again.
+// The launch gives shared memory for the rows that a block has in hand, each rounded up to whole float4.
+template <int Group>
+struct Kept {
+  const float *from;
+  float *slot;
+
+  // which counts the rows that the same group keeps at a time, of which there are count.
+  __device__ Kept(const float *from, int64_t n, int which = 0, int count = 1) : from(from), slot(nullptr) {
+    extern __shared__ float4 kept[];
+    if (n <= (Group == 32 ? kWarpColumns : kKeepColumns))
+      slot = reinterpret_cast<float *>(kept + (threadIdx.x / Group * count + which) * ((n + 3) / 4));
+  }
+  template <int W>
+  __device__ void keep(int64_t c, Pack<W> x) const {
+    if (slot) store<W>(slot + c, x);
+  }
+  template <int W>
+  __device__ Pack<W> first(int64_t c) const {
+    const Pack<W> x = load<W>(from + c);
+    keep<W>(c, x);
+    return x;
+  }
+  template <int W>
+  __device__ Pack<W> again(int64_t c) const {
+    return slot ? load<W>(slot + c) : load<W>(from + c);
+  }
+};
 
 // ---------------------------------------------------------------- asynchronous copies into shared memory
 

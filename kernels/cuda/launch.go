@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"tapweight/kernels/abi"
@@ -36,6 +37,8 @@ const (
 	threads     = 256
 	sumElements = 4096
 	sumRows     = 32
+	warpColumns = 768
+	keepColumns = 12288
 )
 
 // maxBlocks bounds grids; kernels loop over what is left. It is several blocks for every multiprocessor of the largest card.
@@ -57,6 +60,14 @@ func cells(rows, cols, width int64) (grid, block Dim) {
 	x := (pieces + turns - 1) / turns
 	y := threads / x
 	return blocks(rows, y), Dim{uint32(x), uint32(y), 1}
+}
+
+// keep returns the bytes of shared memory that hold rows of a matrix of cols columns (Kept in common.cuh); 0 where rows are too long.
+func keep(cols int64, rows int) int {
+	if cols > keepColumns || rows > 1 && cols > warpColumns {
+		return 0
+	}
+	return rows * (int(cols+3) / 4) * 16
 }
 
 // variants names the kernels of an operation for wide and for single accesses.
@@ -95,6 +106,17 @@ func alignedRows(m ...abi.Mat) bool {
 // launch queues a kernel on the arguments a.
 func launch[A any](q Queue, kernel string, grid, block Dim, shared int, a *A, scratch uintptr) {
 	q.Launch(kernel, grid, block, shared, unsafe.Pointer(a), int(unsafe.Sizeof(*a)), scratch)
+}
+
+// vectors holds argument structs for sum, whose address the compiler cannot see to stay here.
+var vectors = sync.Pool{New: func() any { return new(abi.VectorArgs) }}
+
+// sum queues the end of a sum over a whole input: out[0] (+)= c times the sum of the float64 parts in scratch.
+func sum(q Queue, out abi.Ptr, parts int64, c float64, accumulate int32, scratch uintptr) {
+	a := vectors.Get().(*abi.VectorArgs)
+	*a = abi.VectorArgs{V: out, N: parts, C: c, Accumulate: accumulate}
+	launch(q, "tw_sum_f32", Dim{1, 1, 1}, linear(threads), 0, a, scratch)
+	vectors.Put(a)
 }
 
 //go:embed ptx/*.ptx

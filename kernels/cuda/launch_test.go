@@ -14,7 +14,8 @@ func TestConstants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, value := range map[string]int{"kThreads": threads, "kWarps": threads / 32, "kSumElements": sumElements, "kSumRows": sumRows} {
+	for name, value := range map[string]int{"kThreads": threads, "kWarps": threads / 32, "kSumElements": sumElements, "kSumRows": sumRows,
+		"kWarpColumns": warpColumns, "kKeepColumns": keepColumns} {
 		if !strings.Contains(string(header), fmt.Sprintf("\n  %s = %d,", name, value)) {
 			t.Errorf("common.cuh does not say %s = %d", name, value)
 		}

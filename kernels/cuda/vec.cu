@@ -5,7 +5,7 @@
 //   alias   y may be x or z: an element is read before it is written, by the same thread.
 //   launch  256 threads, any grid. Offsets are 64-bit.
 //   oracle  kernels/ref/vector.go
-#include "common.cuh"
+#include "mathf.cuh"
 
 // c, or c times a number on the device.
 TW_DEV float factor(const tw_vector_args &a) { return static_cast<float>(a.s ? a.c * *a.s : a.c); }
@@ -67,3 +67,161 @@ TW_MAP(scale, Scale)
 TW_MAP(axpy, Axpy)
 TW_MAP(perturb, Perturb)
 TW_MAP(mul, Mul)
+
+// tw_dot_f32: the parts of sum x*z in scratch, float64; tw_sum_f32 follows.
+// bytes 8n, flops 2n. order: parts of kSumElements elements; in a part, thread by thread.
+template <int V>
+TW_DEV void dot(const tw_vector_args &a, void *scratch) {
+  vector_parts<V>(a.n, scratch, [&](auto w, int64_t i) {
+    constexpr int W = decltype(w)::value;
+    const Pack<W> x = load<W>(a.x + i), z = load<W>(a.z + i);
+    double s = 0;
+#pragma unroll
+    for (int e = 0; e < W; e++) s += static_cast<double>(x.v[e]) * z.v[e];
+    return s;
+  });
+}
+TW_KERNEL(kThreads) tw_dot_v4_f32(tw_vector_args a, void *scratch) { dot<4>(a, scratch); }
+TW_KERNEL(kThreads) tw_dot_v1_f32(tw_vector_args a, void *scratch) { dot<1>(a, scratch); }
+
+// tw_prox_f32: y += 2c*(x-z), and the parts of sum (x-z)^2 in scratch, float64; tw_sum_f32 follows if the sum is asked for.
+// bytes 16n, flops 6n. order as in tw_dot_f32. y must not alias x or z.
+template <int V>
+TW_DEV void prox(const tw_vector_args &a, void *scratch) {
+  const float c = static_cast<float>(2 * a.c);
+  vector_parts<V>(a.n, scratch, [&](auto w, int64_t i) {
+    constexpr int W = decltype(w)::value;
+    const Pack<W> x = load<W>(a.x + i), z = load<W>(a.z + i);
+    Pack<W> y = load<W>(a.y + i);
+    double s = 0;
+#pragma unroll
+    for (int e = 0; e < W; e++) {
+      const float d = x.v[e] - z.v[e];
+      y.v[e] += c * d;
+      s += static_cast<double>(d) * d;
+    }
+    store<W>(a.y + i, y);
+    return s;
+  });
+}
+TW_KERNEL(kThreads) tw_prox_v4_f32(tw_vector_args a, void *scratch) { prox<4>(a, scratch); }
+TW_KERNEL(kThreads) tw_prox_v1_f32(tw_vector_args a, void *scratch) { prox<1>(a, scratch); }
+
+// tw_sum_f32: v[0] (+)= c * sum of the n float64 in scratch: the end of every sum over a whole input.
+// launch one block. order: thread t takes t, t+256, ...; then thread by thread.
+TW_KERNEL(kThreads) tw_sum_f32(tw_vector_args a, void *scratch) {
+  const double *part = static_cast<const double *>(scratch);
+  double s = 0;
+  for (int64_t i = threadIdx.x; i < a.n; i += kThreads) s += part[i];
+  s = a.c * block_sum(s);
+  if (threadIdx.x == 0 && blockIdx.x == 0) a.v[0] = static_cast<float>(a.accumulate ? a.v[0] + s : s);
+}
+
+// ---------------------------------------------------------------- optimisers
+
+// tw_update_f32: one step of SGD (rule 0), Adam (1) or AdamW (2) and the derivative of its result in the gradient; see gpu.Update.
+// shapes  p, g, m, v, jac (n). m null: SGD without momentum. jac null: not asked for. scale null: 1.
+// cost    bytes 4n*(3 + 2 for m + 2 for v + 1 for jac), flops up to 25n: memory bound.
+// oracle  kernels/ref.Update    source  Kingma 2015, Loshchilov 2019
+template <int V>
+TW_DEV void update(const tw_update_args &a) {
+  const float lr = static_cast<float>(a.lr), c1 = static_cast<float>(a.c1), c2 = static_cast<float>(a.c2), gs = a.scale ? *a.scale : 1.0f;
+  const float b1 = static_cast<float>(a.beta1), b2 = static_cast<float>(a.beta2), n1 = static_cast<float>(1 - a.beta1),
+              n2 = static_cast<float>(1 - a.beta2), eps = static_cast<float>(a.eps), mom = static_cast<float>(a.momentum),
+              wd = static_cast<float>(a.decay);
+  const float coupled = a.rule == 2 ? 0 : wd, decoupled = a.rule == 2 ? lr * wd : 0;
+  flat<V>(a.n, [&](auto w, int64_t i) {
+    constexpr int W = decltype(w)::value;
+    Pack<W> p = load<W>(a.p + i), g = load<W>(a.g + i), m, v, jac;
+#pragma unroll
+    for (int e = 0; e < W; e++) {
+      g.v[e] = gs * g.v[e] + coupled * p.v[e];
+      jac.v[e] = -lr;
+    }
+    if (a.m) m = load<W>(a.m + i);
+    if (a.rule == 0) {
+#pragma unroll
+      for (int e = 0; e < W; e++) {
+        m.v[e] = a.m ? mom * m.v[e] + g.v[e] : g.v[e];
+        p.v[e] -= lr * m.v[e];
+      }
+    } else {
+      v = load<W>(a.v + i);
+#pragma unroll
+      for (int e = 0; e < W; e++) {
+        const float s = g.v[e];
+        m.v[e] = b1 * m.v[e] + n1 * s;
+        v.v[e] = b2 * v.v[e] + n2 * s * s;
+        const float mh = m.v[e] * c1, root = sqrtf(v.v[e] * c2), den = root + eps;
+        p.v[e] = p.v[e] - decoupled * p.v[e] - lr * mh / den;
+        const float second = root > 0 ? mh * n2 * c2 * s / (root * den * den) : 0;
+        jac.v[e] = -lr * (n1 * c1 / den - second);
+      }
+      store<W>(a.v + i, v);
+    }
+    if (a.m) store<W>(a.m + i, m);
+    store<W>(a.p + i, p);
+    if (a.jac) store<W>(a.jac + i, jac);
+  });
+}
+TW_KERNEL(kThreads) tw_update_v4_f32(tw_update_args a, void *) { update<4>(a); }
+TW_KERNEL(kThreads) tw_update_v1_f32(tw_update_args a, void *) { update<1>(a); }
+
+// ---------------------------------------------------------------- scalars on the device
+
+// One thread each, in float64: steps and divisors are made of the squares of norms, which may be far from 1.
+
+TW_DEV bool first() { return grid_thread() == 0; }
+
+// tw_clip_scale_f32: y = min(1, c/sqrt(x)).
+TW_KERNEL(32) tw_clip_scale_f32(tw_vector_args a, void *) {
+  if (!first()) return;
+  const double n = sqrt(static_cast<double>(*a.x));
+  *a.y = n > a.c ? static_cast<float>(a.c / n) : 1.0f;
+}
+
+// tw_clip_coef_f32: y = s*z/x where s < 1, else 0; s the scale, x the squared norm, z the dot product.
+TW_KERNEL(32) tw_clip_coef_f32(tw_vector_args a, void *) {
+  if (first()) *a.y = *a.s < 1 ? static_cast<float>(static_cast<double>(*a.s) * *a.z / *a.x) : 0.0f;
+}
+
+// tw_step_size_f32: y[0] = c/sqrt(x), y[1] = 1/(2*y[0]); both 0 where x is 0.
+TW_KERNEL(32) tw_step_size_f32(tw_vector_args a, void *) {
+  if (!first()) return;
+  const double n = sqrt(static_cast<double>(*a.x));
+  a.y[0] = n == 0 ? 0.0f : static_cast<float>(a.c / n);
+  a.y[1] = n == 0 ? 0.0f : static_cast<float>(n / (2 * a.c));
+}
+
+// tw_quotient_f32: y = x/z, 0 where z is 0.
+TW_KERNEL(32) tw_quotient_f32(tw_vector_args a, void *) {
+  if (first()) *a.y = *a.z == 0 ? 0.0f : *a.x / *a.z;
+}
+
+// tw_rstd_of_f32: y = 1/sqrt(x+c). bytes 8n
+TW_KERNEL(kThreads) tw_rstd_of_f32(tw_vector_args a, void *) {
+  const float c = static_cast<float>(a.c);
+  flat<1>(a.n, [&](auto, int64_t i) { a.y[i] = 1 / sqrtf(a.x[i] + c); });
+}
+
+// ---------------------------------------------------------------- one short vector
+
+// tw_softmax_f32: y = softmax(x). One warp: the vector holds the weights of a handful of objectives.
+TW_KERNEL(32) tw_softmax_f32(tw_vector_args a, void *) {
+  if (blockIdx.x) return;
+  float top = -infinity(), sum = 0;
+  for (int64_t i = threadIdx.x; i < a.n; i += 32) top = Max{}(a.x[i], top);
+  top = warp_reduce(top, Max{});
+  for (int64_t i = threadIdx.x; i < a.n; i += 32) sum += exp_f(a.x[i] - top);
+  sum = warp_sum(sum);
+  for (int64_t i = threadIdx.x; i < a.n; i += 32) a.y[i] = exp_f(a.x[i] - top) / sum;
+}
+
+// tw_softmax_grad_f32: y = x*(z - <x,z>); x the softmax, z the gradient in it.
+TW_KERNEL(32) tw_softmax_grad_f32(tw_vector_args a, void *) {
+  if (blockIdx.x) return;
+  float s = 0;
+  for (int64_t i = threadIdx.x; i < a.n; i += 32) s += a.x[i] * a.z[i];
+  s = warp_sum(s);
+  for (int64_t i = threadIdx.x; i < a.n; i += 32) a.y[i] = a.x[i] * (a.z[i] - s);
+}

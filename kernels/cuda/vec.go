@@ -34,3 +34,66 @@ func Perturb(q Queue, a *abi.VectorArgs) { mapped(q, perturbKernels, a) }
 
 // Mul queues gpu.Mul.
 func Mul(q Queue, a *abi.VectorArgs) { mapped(q, mulKernels, a) }
+
+var (
+	dotKernels    = named("dot")
+	proxKernels   = named("prox")
+	updateKernels = named("update")
+)
+
+// parts launches a sum over a vector and returns its number of parts and where they are.
+func parts(q Queue, v variants, a *abi.VectorArgs) (n int64, scratch uintptr) {
+	kernel, _ := v.pick(aligned(a.Y, a.X, a.Z))
+	n = (a.N + sumElements - 1) / sumElements
+	scratch = q.Scratch(8 * int(n))
+	launch(q, kernel, blocks(a.N, sumElements), linear(threads), 0, a, scratch)
+	return n, scratch
+}
+
+// Dot queues gpu.Dot.
+func Dot(q Queue, a *abi.VectorArgs) {
+	n, scratch := parts(q, dotKernels, a)
+	sum(q, a.V, n, a.C, a.Accumulate, scratch)
+}
+
+// Prox queues gpu.Prox.
+func Prox(q Queue, a *abi.VectorArgs) {
+	n, scratch := parts(q, proxKernels, a)
+	if a.V != 0 {
+		sum(q, a.V, n, a.C, 1, scratch)
+	}
+}
+
+// Update queues gpu.Update.
+func Update(q Queue, a *abi.UpdateArgs) {
+	kernel, width := updateKernels.pick(aligned(a.P, a.G, a.M, a.V, a.Jac))
+	launch(q, kernel, blocks(a.N, threads*width), linear(threads), 0, a, 0)
+}
+
+// scalar launches an operation of one warp.
+func scalar(q Queue, kernel string, a *abi.VectorArgs) {
+	launch(q, kernel, Dim{1, 1, 1}, linear(32), 0, a, 0)
+}
+
+// ClipScale queues gpu.ClipScale.
+func ClipScale(q Queue, a *abi.VectorArgs) { scalar(q, "tw_clip_scale_f32", a) }
+
+// ClipCoef queues gpu.ClipCoef.
+func ClipCoef(q Queue, a *abi.VectorArgs) { scalar(q, "tw_clip_coef_f32", a) }
+
+// StepSize queues gpu.StepSize.
+func StepSize(q Queue, a *abi.VectorArgs) { scalar(q, "tw_step_size_f32", a) }
+
+// Quotient queues gpu.Quotient.
+func Quotient(q Queue, a *abi.VectorArgs) { scalar(q, "tw_quotient_f32", a) }
+
+// Softmax queues gpu.Softmax.
+func Softmax(q Queue, a *abi.VectorArgs) { scalar(q, "tw_softmax_f32", a) }
+
+// SoftmaxGrad queues gpu.SoftmaxGrad.
+func SoftmaxGrad(q Queue, a *abi.VectorArgs) { scalar(q, "tw_softmax_grad_f32", a) }
+
+// RstdOf queues gpu.RstdOf.
+func RstdOf(q Queue, a *abi.VectorArgs) {
+	launch(q, "tw_rstd_of_f32", blocks(a.N, threads), linear(threads), 0, a, 0)
+}
