@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tapweight/model/checkpoint"
+	"tapweight/model/molecule"
 	"tapweight/train/engine"
 )
 
@@ -69,11 +70,25 @@ func inputFlags() []cli.Flag {
 	}, deviceFlags()...)
 }
 
-// tellInvalid says on stderr which molecules have no result and why.
-func tellInvalid(in *engine.Input, path string) {
-	for _, b := range in.Invalid {
-		fmt.Fprintf(os.Stderr, "%s:%d: %s: %s\n", path, b.Line, b.SMILES, b.Reason)
+// onInput writes what a finished run's model makes of the --input file to the --out file. Refused molecules are named on stderr.
+func onInput(c *cli.Context, compute func(*engine.Model, *molecule.Set) ([][]float64, error), write func(io.Writer, *engine.Model, *engine.Input, [][]float64) error) error {
+	m, err := openModel(c, "input", "out")
+	if err != nil {
+		return err
 	}
+	defer m.Close()
+	in, err := m.OpenInput(c.Context, c.String("input"), c.String("smiles"), console(true))
+	if err != nil {
+		return err
+	}
+	for _, b := range in.Invalid {
+		fmt.Fprintf(os.Stderr, "%s:%d: %s: %s\n", c.String("input"), b.Line, b.SMILES, b.Reason)
+	}
+	rows, err := compute(m, in.Set)
+	if err != nil {
+		return err
+	}
+	return checkpoint.AtomicWrite(c.String("out"), func(w io.Writer) error { return write(w, m, in, rows) })
 }
 
 func predictCommand() *cli.Command {
@@ -86,21 +101,7 @@ that RDKit refuses have empty predictions and are named on stderr.
 Example: tapweight predict --run runs/first --input new.smi --out predictions.csv`,
 		Flags: inputFlags(),
 		Action: func(c *cli.Context) error {
-			m, err := openModel(c, "input", "out")
-			if err != nil {
-				return err
-			}
-			defer m.Close()
-			in, err := m.OpenInput(c.Context, c.String("input"), c.String("smiles"), console(true))
-			if err != nil {
-				return err
-			}
-			tellInvalid(in, c.String("input"))
-			predicted, err := m.Predict(in.Set)
-			if err != nil {
-				return err
-			}
-			return checkpoint.AtomicWrite(c.String("out"), func(w io.Writer) error {
+			return onInput(c, (*engine.Model).Predict, func(w io.Writer, m *engine.Model, in *engine.Input, predicted [][]float64) error {
 				return writeTable(w, append([]string{"line", "smiles"}, m.Tasks...), in, predicted)
 			})
 		},
@@ -140,22 +141,8 @@ func embedCommand() *cli.Command {
 Example: tapweight embed --run runs/first --input pool.smi.gz --out vectors.npy`,
 		Flags: inputFlags(),
 		Action: func(c *cli.Context) error {
-			m, err := openModel(c, "input", "out")
-			if err != nil {
-				return err
-			}
-			defer m.Close()
-			in, err := m.OpenInput(c.Context, c.String("input"), c.String("smiles"), console(true))
-			if err != nil {
-				return err
-			}
-			tellInvalid(in, c.String("input"))
-			vectors, err := m.Embed(in.Set)
-			if err != nil {
-				return err
-			}
-			width := m.Config.Width
-			return checkpoint.AtomicWrite(c.String("out"), func(w io.Writer) error {
+			return onInput(c, (*engine.Model).Embed, func(w io.Writer, m *engine.Model, in *engine.Input, vectors [][]float64) error {
+				width := m.Config.Width
 				if strings.HasSuffix(c.String("out"), ".npy") {
 					return writeNPY(w, in, vectors, width)
 				}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,7 +17,8 @@ import (
 const tempMark = ".tapweight-tmp-"
 
 // AtomicWrite replaces a file: it writes a temporary file beside it, syncs it, renames it and syncs the folder. At every
-// moment path is either the old file or the whole new one. On an error the old file is as it was and the temporary file is
+// moment path is either the old file or the whole new one. Temporary files of the same name that killed processes left an hour
+// ago are removed. On an error the old file is as it was and the temporary file is
 // gone; the error names path, and on a full disk it wraps unix.ENOSPC and says how many bytes fitted.
 func AtomicWrite(path string, write func(io.Writer) error) error {
 	dir := filepath.Dir(path)
@@ -43,12 +45,23 @@ func AtomicWrite(path string, write func(io.Writer) error) error {
 			return fmt.Errorf("cannot write %s: %w", path, bare(err))
 		}
 	}
+	removeAbandoned(dir, filepath.Base(path))
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
 	return d.Sync()
+}
+
+// removeAbandoned deletes what writers of the same file that were killed have left. A writer that lives takes seconds.
+func removeAbandoned(dir, name string) {
+	old, _ := filepath.Glob(filepath.Join(dir, "."+name+tempMark+"*")) // fails on a malformed pattern only, and then nothing is tidied
+	for _, p := range old {
+		if info, err := os.Stat(p); err == nil && time.Since(info.ModTime()) > time.Hour {
+			os.Remove(p)
+		}
+	}
 }
 
 // bare strips the operation and the temporary file's name off a file error: the caller names the file that matters.

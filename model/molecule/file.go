@@ -1,25 +1,25 @@
 package molecule
 
 import (
-	"bufio"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"hash/crc32"
+	"io"
 	"os"
 	"path/filepath"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"tapweight/model/checkpoint"
 )
 
 // A cache file is a header of fixed size, a JSON description of its sections, and the sections, each 64-byte aligned:
 //
 //	"twcache1" | u32 length of the JSON | u32 CRC-32C of JSON and sections | JSON | sections
 //
-// It is written under a temporary name, synced and renamed, so that it is either whole or absent; the checksum tells damage.
+// It is written atomically, so that it is either whole or absent; the checksum tells damage.
 const cacheMagic = "twcache1"
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -74,7 +74,7 @@ func viewAs[T any](b []byte) ([]T, error) {
 }
 
 // writeCache writes a cache file atomically.
-func writeCache(path, key string, meta any, sections []named) (err error) {
+func writeCache(path, key string, meta any, sections []named) error {
 	m, err := json.Marshal(meta)
 	if err != nil {
 		return err
@@ -100,56 +100,20 @@ func writeCache(path, key string, meta any, sections []named) (err error) {
 		parts = append(parts, s.data, gap)
 		sum = crc32.Update(crc32.Update(sum, castagnoli, s.data), castagnoli, gap)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".tmp-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-			err = fmt.Errorf("cache %s: %w", path, err)
-		}
-	}()
-	w := bufio.NewWriterSize(f, 1<<20)
 	prefix := []byte(cacheMagic)
 	prefix = binary.LittleEndian.AppendUint32(prefix, uint32(len(head)))
 	prefix = binary.LittleEndian.AppendUint32(prefix, sum)
-	for _, p := range append([][]byte{prefix}, parts...) {
-		if _, err = w.Write(p); err != nil {
-			return err
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return checkpoint.AtomicWrite(path, func(w io.Writer) error {
+		for _, p := range append([][]byte{prefix}, parts...) {
+			if _, err := w.Write(p); err != nil {
+				return err
+			}
 		}
-	}
-	if err = w.Flush(); err != nil {
-		return err
-	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	if err = os.Chmod(f.Name(), 0o644); err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	removeAbandoned(path)
-	return nil
-}
-
-// removeAbandoned deletes what writers of the same file that were killed have left. A writer that lives takes seconds.
-func removeAbandoned(path string) {
-	old, _ := filepath.Glob(path + ".tmp-*") // fails on a malformed pattern only, and then there is nothing to tidy
-	for _, p := range old {
-		if info, err := os.Stat(p); err == nil && time.Since(info.ModTime()) > time.Hour {
-			os.Remove(p)
-		}
-	}
+		return nil
+	})
 }
 
 // mapping is a cache file in memory.

@@ -210,7 +210,8 @@ func TestHalfWrittenCache(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	old, young := path+".tmp-1", path+".tmp-2"
+	left := filepath.Join(dir, "."+filepath.Base(path)+".tapweight-tmp-")
+	old, young := left+"1", left+"2"
 	for _, p := range []string{old, young} {
 		if err := os.WriteFile(p, whole[:len(whole)/3], 0o600); err != nil {
 			t.Fatal(err)
