@@ -13,7 +13,7 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SIZE = ["--preset", "paper", "--optimizer", "sgd", "--pretrain-lr", "0.05", "--finetune-lr", "0.01", "--gamma", "0.001",
-        "--objectives", "cluster-100,cluster-1000,cluster-10000,mask-atom,contrast"]
+        "--valid-batch", "64", "--objectives", "cluster-100,cluster-1000,cluster-10000,mask-atom,contrast"]
 # glibc keeps freed memory instead of returning and faulting it in again: what "tuned allocator" means here.
 TUNED = {"MALLOC_TRIM_THRESHOLD_": str(1 << 36), "MALLOC_MMAP_THRESHOLD_": str(1 << 36), "MALLOC_TOP_PAD_": str(1 << 28)}
 REFERENCE = ("reference (PyG, finite differences, default allocator)", "reference", {})

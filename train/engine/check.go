@@ -84,7 +84,7 @@ func (c *Config) build(b gpu.Backend, task *Task, pool *objective.Pool, measurab
 	if x.finParts, err = x.fin.Prepare(r.order(task.Split.Train, c.FinetuneBatch, seedTrain)(0), 1, true); err != nil {
 		return nil, err
 	}
-	val, err := x.fin.Prepare(r.order(task.Split.Valid, c.FinetuneBatch, seedValid)(0), 1, false)
+	val, err := x.fin.Prepare(r.order(task.Split.Valid, c.ValidBatch, seedValid)(0), 1, false)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ type CheckResult struct {
 func (c Config) Reduced() Config {
 	c.Device = "ref"
 	c.Width, c.Layers = min(c.Width, 8), min(c.Layers, 3)
-	c.PretrainBatch, c.FinetuneBatch = min(c.PretrainBatch, 12*c.Accumulate), min(c.FinetuneBatch, 12)
+	c.PretrainBatch, c.FinetuneBatch, c.ValidBatch = min(c.PretrainBatch, 12*c.Accumulate), min(c.FinetuneBatch, 12), min(c.ValidBatch, 12)
 	c.PoolLimit = 200
 	return c
 }

@@ -77,7 +77,8 @@ type Config struct {
 	StepFactor      float64 `yaml:"step-factor" group:"optimisers" usage:"factor of the learning rate at each step"`
 	Warmup          int     `yaml:"warmup" group:"optimisers" usage:"updates of linear warm-up"`
 	PretrainBatch   int     `yaml:"pretrain-batch" group:"optimisers" usage:"molecules of a pretraining batch (0 = preset)"`
-	FinetuneBatch   int     `yaml:"finetune-batch" group:"optimisers" usage:"molecules of a finetuning or validation batch (0 = preset)"`
+	FinetuneBatch   int     `yaml:"finetune-batch" group:"optimisers" usage:"molecules of a finetuning batch (0 = preset)"`
+	ValidBatch      int     `yaml:"valid-batch" group:"optimisers" usage:"molecules of a validation batch of level III, or the whole split where it has fewer; small ones hide which objective helps"`
 	Accumulate      int     `yaml:"accumulate" group:"optimisers" usage:"parts in which a batch is computed, to save memory"`
 	PretrainUnroll  int     `yaml:"pretrain-unroll" group:"optimisers" usage:"level I steps per iteration"`
 	FinetuneUnroll  int     `yaml:"finetune-unroll" group:"optimisers" usage:"level II steps per iteration"`
@@ -109,7 +110,7 @@ func Default() Config {
 		Preset: "tiny", Network: "gin", Norm: "batch", Readout: "mean", Head: "linear", Compress: true,
 		Objectives: []string{"cluster-100", "mask-atom", "context", "contrast", "motif"}, Weights: []string{"learned"},
 		Gamma: 10, Hypergrad: "exact", Jacobian: "optimizer", Radius: 0.01, Cosines: 25,
-		Optimizer: "adam", ReweightOptim: "adam", Momentum: 0.9, Schedule: "constant", StepSize: 100, StepFactor: 0.9, Accumulate: 1, PretrainUnroll: 1, FinetuneUnroll: 1,
+		Optimizer: "adam", ReweightOptim: "adam", Momentum: 0.9, Schedule: "constant", StepSize: 100, StepFactor: 0.9, ValidBatch: 256, Accumulate: 1, PretrainUnroll: 1, FinetuneUnroll: 1,
 		MaxIterations: 300, RetrainSteps: 500, ValidateEvery: 25, LogEvery: 10, CheckpointEvery: 100, Seeds: 1, Device: "auto",
 	}
 }
@@ -227,7 +228,7 @@ func (c *Config) Resolve() error {
 		name      string
 		v, lo, hi int
 	}{
-		{"layers", c.Layers, 1, 64}, {"width", c.Width, 1, 1 << 14}, {"pretrain-batch", c.PretrainBatch, 2, 1 << 24}, {"finetune-batch", c.FinetuneBatch, 1, 1 << 24},
+		{"layers", c.Layers, 1, 64}, {"width", c.Width, 1, 1 << 14}, {"pretrain-batch", c.PretrainBatch, 2, 1 << 24}, {"finetune-batch", c.FinetuneBatch, 1, 1 << 24}, {"valid-batch", c.ValidBatch, 1, 1 << 24},
 		{"accumulate", c.Accumulate, 1, 1 << 16}, {"pretrain-unroll", c.PretrainUnroll, 1, 1 << 16}, {"finetune-unroll", c.FinetuneUnroll, 1, 1 << 16},
 		{"max-iterations", c.MaxIterations, 0, 1 << 30}, {"retrain-steps", c.RetrainSteps, 1, 1 << 30}, {"validate-every", c.ValidateEvery, 1, 1 << 30},
 		{"log-every", c.LogEvery, 1, 1 << 20}, {"checkpoint-every", c.CheckpointEvery, 1, 1 << 30}, {"cosines-every", c.Cosines, 0, 1 << 30}, {"seeds", c.Seeds, 1, 1000}, {"pool-limit", c.PoolLimit, 0, 1 << 30}, {"threads", c.Threads, 0, 4096},

@@ -64,7 +64,7 @@ func ExportBatch(ctx context.Context, c Config, dir string, con *runlog.Console)
 		name  string
 		index []int
 	}{
-		{"finetune", r.order(task.Split.Train, c.FinetuneBatch, seedTrain)(0)}, {"validation", r.order(task.Split.Valid, c.FinetuneBatch, seedValid)(0)},
+		{"finetune", r.order(task.Split.Train, c.FinetuneBatch, seedTrain)(0)}, {"validation", r.order(task.Split.Valid, c.ValidBatch, seedValid)(0)},
 	} {
 		var u gnn.Union
 		u.Reset(len(task.Set.Features().AtomFields))

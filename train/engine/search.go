@@ -80,7 +80,7 @@ func (r *run) search(parent context.Context) error {
 	learned := r.weights.kind == "learned"
 	pool := r.order(upTo(r.pre.Len()), r.cfg.PretrainBatch, seedPool)
 	train := r.order(r.task.Split.Train, r.cfg.FinetuneBatch, seedTrain)
-	valid := r.order(r.task.Split.Valid, r.cfg.FinetuneBatch, seedValid)
+	valid := r.order(r.task.Split.Valid, r.cfg.ValidBatch, seedValid)
 	batches := r.prefetch(ctx, r.state.Iteration, func(t int) (it iteration) {
 		for u := range r.cfg.PretrainUnroll {
 			step := t*r.cfg.PretrainUnroll + u
