@@ -84,5 +84,11 @@ bench-peers: build ## iterations and embedding against PyTorch, interleaved (hal
 	mkdir -p $(BUILD)/peers
 	$(BUILD)/peers-venv/bin/python bench/peers/compare.py ./tapweight $(BUILD)/peers bench/results/peers.md $(PEERS)
 
+controls: build ## the controls over five seeds, into bench/results/controls.md (a quarter of an hour)
+	python3 bench/experiments/controls.py ./tapweight $(BUILD)/controls bench/results/controls.md
+
+experiments: build ## learned weights on MoleculeNet tasks, into bench/results/molecules.md (half an hour; needs TAPWEIGHT_DATA)
+	python3 bench/experiments/molecules.py ./tapweight $(BUILD)/molecules bench/results/molecules.md
+
 clean: ## remove what was built
 	rm -rf $(BUILD) tapweight

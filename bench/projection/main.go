@@ -62,7 +62,7 @@ func (c card) sum(ops []dry.Operation) float64 {
 // plan counts one iteration of GIN 5×300 on the embedded molecules.
 func plan(batch int, objectives ...string) (*engine.Plan, error) {
 	c := engine.Default()
-	c.Preset, c.PretrainBatch, c.Objectives, c.Optimizer = "paper", batch, objectives, "sgd"
+	c.Preset, c.PretrainBatch, c.ValidBatch, c.Objectives, c.Optimizer = "paper", batch, 64, objectives, "sgd"
 	return engine.MakePlan(context.Background(), c, 0, 0, runlog.NewConsole(os.Stderr, nil, true))
 }
 

@@ -109,7 +109,7 @@ func Default() Config {
 		Dataset: "demo", SMILES: "smiles", Task: "auto", Features: "hu", OnInvalid: "skip", Pool: "demo",
 		Preset: "tiny", Network: "gin", Norm: "batch", Readout: "mean", Head: "linear", Compress: true,
 		Objectives: []string{"cluster-100", "mask-atom", "context", "contrast", "motif"}, Weights: []string{"learned"},
-		Gamma: 10, Hypergrad: "exact", Jacobian: "optimizer", Radius: 0.01, Cosines: 25,
+		Gamma: 30, Hypergrad: "exact", Jacobian: "optimizer", Radius: 0.01, Cosines: 25,
 		Optimizer: "adam", ReweightOptim: "adam", Momentum: 0.9, Schedule: "constant", StepSize: 100, StepFactor: 0.9, ValidBatch: 256, Accumulate: 1, PretrainUnroll: 1, FinetuneUnroll: 1,
 		MaxIterations: 300, RetrainSteps: 500, ValidateEvery: 25, LogEvery: 10, CheckpointEvery: 100, Seeds: 1, Device: "auto",
 	}
