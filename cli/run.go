@@ -55,6 +55,7 @@ func resumeCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "quiet", Usage: "print errors only"},
 			&cli.IntFlag{Name: "threads", Usage: "threads of the CPU backend (0 = all cores)"},
+			&cli.StringFlag{Name: "device", Usage: "another device than before: " + engine.DeviceUsage},
 		},
 		Action: func(c *cli.Context) error {
 			dir, err := oneArgument(c, "DIR")
@@ -68,6 +69,9 @@ func resumeCommand() *cli.Command {
 			cfg.Out, cfg.Quiet = dir, c.Bool("quiet")
 			if c.IsSet("threads") {
 				cfg.Threads = c.Int("threads")
+			}
+			if c.IsSet("device") {
+				cfg.Device = c.String("device")
 			}
 			return execute(c, cfg)
 		},

@@ -19,7 +19,7 @@ import (
 
 func deviceFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "device", Value: "auto", Usage: "auto, cpu or ref"},
+		&cli.StringFlag{Name: "device", Value: "auto", Usage: engine.DeviceUsage},
 		&cli.IntFlag{Name: "threads", Usage: "threads of the CPU backend (0 = all cores)"},
 	}
 }

@@ -17,6 +17,7 @@ package gpu
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -92,16 +93,25 @@ func (m Mat) Slice(lo, hi int) Mat {
 var (
 	ErrOutOfMemory = errors.New("out of device memory")
 	ErrUnsupported = errors.New("not supported by this backend")
+	ErrDevice      = errors.New("device failed") // a call to the device, or what was queued before it; the backend is of no further use
 )
 
 // Info describes a device for humans and for results.
 type Info struct {
 	Name       string // "cpu", "ref", "cuda:0"
 	Device     string // e.g. the CPU's model name
-	ISA        string // "avx512", "avx2", "float64"
-	Threads    int
-	FloatBytes int // 4 or 8
+	ISA        string // "avx512", "avx2", "float64", "sm_90"
+	Threads    int    // of a CPU; multiprocessors of a GPU
+	FloatBytes int    // 4 or 8
 	Memory     int64
+}
+
+func (i Info) String() string {
+	unit := "threads"
+	if strings.HasPrefix(i.Name, "cuda") {
+		unit = "multiprocessors"
+	}
+	return fmt.Sprintf("%s: %s, %s, %d %s", i.Name, i.Device, i.ISA, i.Threads, unit)
 }
 
 // Stats counts what a backend did since it was opened.

@@ -60,17 +60,17 @@ const lists = 4
 func Open(ordinal int) (*Backend, error) {
 	text, bound := library()
 	if !bound {
-		return nil, fmt.Errorf("gpu/cuda: no driver: %s: %w", text, gpu.ErrUnsupported)
+		return nil, unavailable(text)
 	}
 	if v := cu.Version(); v < minDriver {
-		return nil, fmt.Errorf("gpu/cuda: the driver %s supports CUDA %d.%d; %d.%d or newer is needed: %w", text, v/1000, v%1000/10, minDriver/1000, minDriver%1000/10, gpu.ErrUnsupported)
+		return nil, unavailable(fmt.Sprintf("the driver %s supports CUDA %d.%d, %d.%d or newer is needed", text, v/1000, v%1000/10, minDriver/1000, minDriver%1000/10))
 	}
 	n, err := cu.NumDevices()
 	if err != nil {
 		return nil, failed("cuDeviceGetCount", err)
 	}
 	if ordinal < 0 || ordinal >= n {
-		return nil, fmt.Errorf("gpu/cuda: there is no device %d, the driver has %d: %w", ordinal, n, gpu.ErrUnsupported)
+		return nil, unavailable(fmt.Sprintf("there is no cuda:%d, the driver %s has %d", ordinal, text, n))
 	}
 	b := &Backend{own: newOwner(ordinal), done: make(chan error, 1), lists: make(chan *list, lists), kernels: map[string]*kernel{}, blocks: map[uintptr]int{}}
 	for range lists {
@@ -90,9 +90,9 @@ func Open(ordinal int) (*Backend, error) {
 	}
 	isa := fmt.Sprintf("sm_%d%d", c.Major, c.Minor)
 	if b.own.compiled {
-		isa += ", kernels compiled by the driver"
+		isa += " (kernels compiled by the driver)"
 	}
-	b.info = gpu.Info{Name: b.own.name, Device: c.Name, ISA: isa, Threads: c.Processors, FloatBytes: 4, Memory: c.Memory}
+	b.info = gpu.Info{Name: b.own.name, Device: c.Name, ISA: isa, Threads: c.Processors, FloatBytes: 4, Memory: b.own.available}
 	return b, nil
 }
 

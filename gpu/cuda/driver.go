@@ -30,6 +30,13 @@ static CUresult tw_submit(const tw_launch *l, int n, char *params, CUstream s, i
   return CUDA_SUCCESS;
 }
 
+// tw_load loads a module; log receives what the driver's compiler says about PTX.
+static CUresult tw_load(CUmodule *m, const void *image, char *log, unsigned bytes) {
+  CUjit_option options[] = {CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
+  void *values[] = {log, (void *)(size_t)bytes};
+  return cuModuleLoadDataEx(m, image, 2, options, values);
+}
+
 static CUresult tw_update(CUgraphExec e, CUgraph g) {
   CUgraphExecUpdateResultInfo info;
   return cuGraphExecUpdate(e, g, &info);
@@ -38,6 +45,7 @@ static CUresult tw_update(CUgraphExec e, CUgraph g) {
 import "C"
 
 import (
+	"strings"
 	"unsafe"
 
 	"gorgonia.org/cu"
@@ -84,6 +92,26 @@ func stream(s cu.Stream) C.CUstream { return *(*C.CUstream)(unsafe.Pointer(&s)) 
 func hostAlloc(bytes int) (unsafe.Pointer, error) {
 	var p unsafe.Pointer
 	return p, status("cuMemHostAlloc", C.cuMemHostAlloc(&p, C.size_t(bytes), 0))
+}
+
+// load loads a module: machine code, or PTX that the driver compiles.
+func load(image []byte) (m cu.Module, err error) {
+	const bytes = 4096
+	text := C.CBytes(append(image[:len(image):len(image)], 0)) // PTX ends with a zero
+	log := (*C.char)(C.calloc(bytes, 1))
+	defer C.free(text)
+	defer C.free(unsafe.Pointer(log))
+	err = status("cuModuleLoadDataEx", C.tw_load((*C.CUmodule)(unsafe.Pointer(&m)), text, log, bytes))
+	if e, ok := err.(*Error); ok {
+		e.Detail = strings.TrimSpace(C.GoString(log))
+	}
+	return m, err
+}
+
+// refused says whether the driver does not take an image, so that another may do.
+func refused(err error) bool {
+	e, ok := err.(*Error)
+	return ok && (e.Code == C.CUDA_ERROR_NO_BINARY_FOR_GPU || e.Code == C.CUDA_ERROR_INVALID_IMAGE || e.Code == C.CUDA_ERROR_UNSUPPORTED_PTX_VERSION)
 }
 
 func allowShared(f cu.Function, bytes int) error {

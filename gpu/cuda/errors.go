@@ -20,6 +20,7 @@ type Error struct {
 	Call   string // of the driver API
 	Code   int    // CUresult
 	Name   string // CUDA's name of the code
+	Detail string // what the driver's compiler said
 	Recent string // kernels that may have caused an asynchronous fault
 }
 
@@ -33,6 +34,9 @@ func (e *Error) Error() string {
 		s.WriteString(e.Op + ": ")
 	}
 	fmt.Fprintf(&s, "%s: %s (%d)", e.Call, e.Name, e.Code)
+	if e.Detail != "" {
+		s.WriteString(": " + e.Detail)
+	}
 	if e.Recent != "" {
 		s.WriteString("; last launched: " + e.Recent)
 	}
@@ -44,7 +48,7 @@ func (e *Error) Unwrap() error {
 	if e.Code == int(cu.OutOfMemory) {
 		return gpu.ErrOutOfMemory
 	}
-	return nil
+	return gpu.ErrDevice
 }
 
 // failed turns the error of a call of gorgonia.org/cu into ours.

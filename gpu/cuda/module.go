@@ -11,13 +11,22 @@ import (
 	kernels "tapweight/kernels/cuda"
 )
 
-// Card is what the driver says about a device.
-type Card struct {
-	Name         string
-	Major, Minor int   // compute capability
-	Processors   int   // streaming multiprocessors
-	Memory       int64 // bytes in all
-	Shared       int   // most bytes of shared memory per block
+// Find asks the driver, if there is one, what there is.
+func Find() Found {
+	f := Found{}
+	var bound bool
+	if f.Library, bound = library(); !bound {
+		return f
+	}
+	f.Driver = cu.Version()
+	n, err := cu.NumDevices()
+	f.Err = failed("cuDeviceGetCount", err)
+	for i := 0; i < n && f.Err == nil; i++ {
+		var c Card
+		c, f.Err = describe(i)
+		f.Cards = append(f.Cards, c)
+	}
+	return f
 }
 
 // describe asks the driver about a device; no context is needed.
@@ -52,13 +61,13 @@ func (o *owner) loadModules(j *job) error {
 		ptx[p.Name] = p
 	}
 	for _, image := range kernels.Images(c.Major, c.Minor) {
-		m, err := cu.LoadData(string(image.Data))
-		if p := ptx[image.Name]; err != nil && image.Arch != p.Arch && (err == error(cu.NoBinaryForGpu) || err == error(cu.InvalidImage)) {
+		m, err := load(image.Data)
+		if p := ptx[image.Name]; refused(err) && image.Arch != p.Arch {
 			image = p
-			m, err = cu.LoadData(string(image.Data))
+			m, err = load(image.Data)
 		}
 		if err != nil {
-			return during(failed("cuModuleLoadData", err), o.name, "the module of %s kernels (%s)", image.Name, image.Arch)
+			return during(err, o.name, "the module of %s kernels (%s)", image.Name, image.Arch)
 		}
 		o.modules = append(o.modules, m)
 		if image.Arch == ptx[image.Name].Arch {

@@ -21,23 +21,24 @@ type owner struct {
 	name string // "cuda:0"
 	dev  cu.Device
 
-	ctx      bool // the primary context is held
-	compute  cu.Stream
-	copies   cu.Stream // uploads
-	streams  int       // made, of the two
-	modules  []cu.Module
-	card     Card
-	compiled bool            // some kernels are PTX, which the driver compiled
-	found    uint64          // kernels looked up
-	memory   map[uintptr]int // device memory by address, bytes
-	pinned   map[unsafe.Pointer]bool
-	events   []cu.Event // all that were made
-	marks    map[int]cu.Event
-	flushed  [flushEvents]cu.Event // of the last flushes, by number
-	seq      int64                 // the last flush
-	uploaded *slot                 // whose copy the compute stream does not wait for yet
-	graphs   graphs
-	recent   recent
+	ctx       bool // the primary context is held
+	compute   cu.Stream
+	copies    cu.Stream // uploads
+	streams   int       // made, of the two
+	modules   []cu.Module
+	card      Card
+	available int64           // bytes free when the device was opened
+	compiled  bool            // some kernels are PTX, which the driver compiled
+	found     uint64          // kernels looked up
+	memory    map[uintptr]int // device memory by address, bytes
+	pinned    map[unsafe.Pointer]bool
+	events    []cu.Event // all that were made
+	marks     map[int]cu.Event
+	flushed   [flushEvents]cu.Event // of the last flushes, by number
+	seq       int64                 // the last flush
+	uploaded  *slot                 // whose copy the compute stream does not wait for yet
+	graphs    graphs
+	recent    recent
 
 	err error // what poisoned the device: every later job returns it
 }
@@ -112,6 +113,9 @@ func (o *owner) open(*job) error {
 			return failed("cuStreamCreate", err)
 		}
 		o.streams++
+	}
+	if o.available, _, err = cu.MemInfo(); err != nil {
+		return failed("cuMemGetInfo", err)
 	}
 	for i := range o.flushed {
 		if o.flushed[i], err = o.event(cu.DisableTiming); err != nil {

@@ -40,7 +40,7 @@ func BenchIteration(ctx context.Context, c Config, rounds int, con *runlog.Conso
 	if err := c.Resolve(); err != nil {
 		return nil, err
 	}
-	b, err := OpenDevice(c.Device, c.Threads)
+	b, err := OpenDevice(c.Device, c.Threads, con)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +151,7 @@ func BenchEmbed(ctx context.Context, c Config, rounds int, con *runlog.Console) 
 	if err := c.Resolve(); err != nil {
 		return nil, err
 	}
-	b, err := OpenDevice(c.Device, c.Threads)
+	b, err := OpenDevice(c.Device, c.Threads, con)
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +234,7 @@ func BenchOps(ctx context.Context, c Config, rounds int, con *runlog.Console) (*
 	if err := c.Resolve(); err != nil {
 		return nil, err
 	}
-	inner, err := OpenDevice(c.Device, c.Threads)
+	inner, err := OpenDevice(c.Device, c.Threads, con)
 	if err != nil {
 		return nil, err
 	}

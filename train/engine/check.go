@@ -165,7 +165,7 @@ func (c Config) reducedBench(ctx context.Context, con *runlog.Console) (*bench, 
 		return nil, nil, err
 	}
 	c = c.Reduced()
-	b, err := OpenDevice("ref", 1)
+	b, err := OpenDevice("ref", 1, nil)
 	if err != nil {
 		return nil, nil, err
 	}

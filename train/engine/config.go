@@ -90,7 +90,7 @@ type Config struct {
 
 	Seed    uint64 `yaml:"seed" group:"run" usage:"seed of everything random"`
 	Seeds   int    `yaml:"seeds" group:"run" usage:"repeat with this many seeds, counting up from seed"`
-	Device  string `yaml:"device" group:"run" usage:"auto, cpu or ref (float64, slow)"`
+	Device  string `yaml:"device" group:"run" usage:"auto (cuda where there is a device, otherwise cpu), cpu, cuda, cuda:N (the N-th of several) or ref (float64, slow)"`
 	Threads int    `yaml:"threads" group:"run" usage:"threads of the CPU backend (0 = all cores); results do not depend on it"`
 	Out     string `yaml:"out" group:"run" usage:"run folder (default runs/DATASET-N)"`
 	Quiet   bool   `yaml:"quiet" group:"run" usage:"print errors only"`
@@ -250,11 +250,14 @@ func (c *Config) Resolve() error {
 		known   []string
 	}{
 		{"task", c.Task, []string{"auto", "regression", "classification"}}, {"metric", c.Metric, []string{"", "rmse", "mae", "roc-auc"}},
-		{"on-invalid", c.OnInvalid, []string{"skip", "fail"}}, {"head", c.Head, []string{"linear", "mlp"}}, {"device", c.Device, []string{"auto", "cpu", "ref"}},
+		{"on-invalid", c.OnInvalid, []string{"skip", "fail"}}, {"head", c.Head, []string{"linear", "mlp"}},
 	} {
 		if !slices.Contains(f.known, f.v) {
 			return wrong(fmt.Errorf("%s %q is not one of %s", f.name, f.v, strings.Join(f.known, ", ")), f.name)
 		}
+	}
+	if err := checkDevice(c.Device); err != nil {
+		return wrong(err, "device")
 	}
 	if c.PretrainBatch%c.Accumulate != 0 {
 		return wrong(fmt.Errorf("accumulate %d does not divide pretrain-batch %d", c.Accumulate, c.PretrainBatch), "accumulate", "pretrain-batch")

@@ -21,7 +21,7 @@ func ExportBatch(ctx context.Context, c Config, dir string, con *runlog.Console)
 	if err := c.Resolve(); err != nil {
 		return err
 	}
-	b, err := OpenDevice(c.Device, c.Threads)
+	b, err := OpenDevice(c.Device, c.Threads, con)
 	if err != nil {
 		return err
 	}

@@ -10,8 +10,6 @@ import (
 	"strings"
 
 	"tapweight/gpu"
-	"tapweight/gpu/cpu"
-	"tapweight/gpu/ref"
 	"tapweight/model/molecule"
 	"tapweight/model/objective"
 	"tapweight/train/data"
@@ -31,17 +29,6 @@ type Task struct {
 	Scale  data.Scale                           // of regression targets
 	Place  func(line int) (path string, at int) // of a line of Set
 	part   []string
-}
-
-// OpenDevice opens a backend by name.
-func OpenDevice(name string, threads int) (gpu.Backend, error) {
-	switch name {
-	case "ref":
-		return ref.Open(), nil
-	case "auto", "cpu":
-		return cpu.Open(threads)
-	}
-	return nil, fmt.Errorf("device %q is not one of auto, cpu, ref", name)
 }
 
 // CacheDir returns the folder of featurised molecules.

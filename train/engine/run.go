@@ -236,10 +236,16 @@ func (r *run) close() {
 // execute takes the run to its end from wherever it stands.
 func (r *run) execute(ctx context.Context) (s *Summary, err error) {
 	defer func() {
-		// The arena has no other way to say that memory ran out in the middle of a pass.
+		// The arena has no other way to say that memory ran out in the middle of a pass, or that the device failed.
 		if p := recover(); p != nil {
-			if e, ok := p.(error); ok && errors.Is(e, gpu.ErrOutOfMemory) {
+			e, _ := p.(error)
+			switch {
+			case errors.Is(e, gpu.ErrOutOfMemory):
 				err = fmt.Errorf("%w; use a smaller --pretrain-batch, or --accumulate to compute it in parts", e)
+			case errors.Is(e, gpu.ErrDevice):
+				err = e
+			}
+			if err != nil {
 				return
 			}
 			panic(p)
@@ -286,7 +292,7 @@ func Run(ctx context.Context, cfg Config, con *runlog.Console) (*Summary, error)
 	}
 	defer log.Close()
 	con = con.WithLog(log)
-	b, err := OpenDevice(cfg.Device, cfg.Threads)
+	b, err := OpenDevice(cfg.Device, cfg.Threads, con)
 	if err != nil {
 		return nil, err
 	}
@@ -322,8 +328,8 @@ func writeConfig(cfg *Config) error {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 		now := *cfg
-		// What may differ between the parts of a run without changing its results.
-		was.Out, was.Quiet, was.Threads, was.CheckpointEvery, was.Cache, was.Data = now.Out, now.Quiet, now.Threads, now.CheckpointEvery, now.Cache, now.Data
+		// What may differ between the parts of a run without changing its results; another device changes their last digits.
+		was.Device, was.Out, was.Quiet, was.Threads, was.CheckpointEvery, was.Cache, was.Data = now.Device, now.Out, now.Quiet, now.Threads, now.CheckpointEvery, now.Cache, now.Data
 		if fmt.Sprintf("%+v", was) != fmt.Sprintf("%+v", now) {
 			return fmt.Errorf("%s holds a run of another configuration; give another --out, or go on with it by 'tapweight resume %s'", cfg.Out, cfg.Out)
 		}
@@ -337,8 +343,7 @@ func writeConfig(cfg *Config) error {
 
 // runAll runs every weighting with every seed. The first of each has the folder itself, the others subfolders.
 func runAll(ctx context.Context, cfg Config, b gpu.Backend, con *runlog.Console) (*Summary, error) {
-	info := b.Info()
-	con.Printf("device %s: %s, %s, %d threads", info.Name, info.Device, info.ISA, info.Threads)
+	con.Printf("device %s", b.Info())
 	valid, test := map[string][]float64{}, map[string][]float64{}
 	var first *Summary
 	for s := range cfg.Seeds {
@@ -359,7 +364,7 @@ func runAll(ctx context.Context, cfg Config, b gpu.Backend, con *runlog.Console)
 		}
 		con.Printf("pool %s: %d molecules, %d atoms", c.Pool, pool.Set.Len(), pool.Set.Atoms())
 		if s == 0 {
-			if err := c.fits(task, pool, info.Memory, con); err != nil {
+			if err := c.fits(task, pool, b.Info().Memory, con); err != nil {
 				return nil, err
 			}
 		}

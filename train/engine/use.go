@@ -44,7 +44,7 @@ func OpenModel(dir, device string, threads int) (*Model, error) {
 	if err := json.Unmarshal([]byte(f.Metadata["tapweight"]), &meta); err != nil {
 		return nil, fmt.Errorf("%s: its metadata does not describe a tapweight model: %w", f.Path, err)
 	}
-	b, err := OpenDevice(device, threads)
+	b, err := OpenDevice(device, threads, nil)
 	if err != nil {
 		return nil, err
 	}
