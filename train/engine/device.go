@@ -19,7 +19,7 @@ const DeviceUsage = "auto (cuda where there is a device, otherwise cpu), cpu, cu
 
 // checkDevice refuses names that OpenDevice does not know.
 func checkDevice(name string) error {
-	known := []string{"auto", "cpu", "cuda", "ref"}
+	known := []string{"cuda", "cpu", "auto", "ref"}
 	if slices.Contains(known, name) {
 		return nil
 	}
@@ -27,7 +27,11 @@ func checkDevice(name string) error {
 	if _, err := strconv.ParseUint(number, 10, 16); ok && err == nil {
 		return nil
 	}
-	return fmt.Errorf("device %q is not one of auto, cpu, cuda, cuda:N, ref; the nearest is %q", name, data.Nearest(name, known))
+	nearest := data.Nearest(name, append(known, "gpu"))
+	if nearest == "gpu" {
+		nearest = "cuda"
+	}
+	return fmt.Errorf("device %q is not one of auto, cpu, cuda, cuda:N, ref; the nearest is %q", name, nearest)
 }
 
 // OpenDevice opens a backend by name. Where auto finds no CUDA device it tells con, unless that is nil, why.
