@@ -1,0 +1,111 @@
+package param
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"tapweight/gpu"
+	"tapweight/gpu/ref"
+)
+
+func table(objectives ...string) *Table {
+	t := NewTable()
+	t.Matrix("encoder.weight", 3, 5, Uniform)
+	t.Vector("encoder.norm", 5, Ones, 0)
+	t.EndEncoder()
+	for _, name := range objectives {
+		t.Matrix("heads."+name+".weight", 2, 5, Xavier)
+		t.Vector("heads."+name+".bias", 2, Uniform, 5)
+	}
+	return t
+}
+
+// TestLayout: tensors follow one another, rows are padded, padding starts as zero and Pad undoes Unpad.
+func TestLayout(t *testing.T) {
+	tab := table("a")
+	flat := tab.Initial(1)
+	at, inside := 0, make([]bool, tab.Len())
+	for _, e := range tab.Entries() {
+		if e.Offset != at || e.LD%gpu.RowAlign != 0 || e.LD < e.Cols {
+			t.Errorf("%s at %d, rows of %d in %d, want offset %d", e.Name, e.Offset, e.Cols, e.LD, at)
+		}
+		at += e.Len()
+		for i := range e.Rows {
+			for j := range e.Cols {
+				inside[e.Offset+i*e.LD+j] = true
+			}
+		}
+		again := make([]float64, len(flat))
+		e.Pad(again, e.Unpad(flat))
+		if !slices.Equal(again[e.Offset:at], flat[e.Offset:at]) {
+			t.Errorf("%s: Pad does not undo Unpad", e.Name)
+		}
+	}
+	n := 0
+	for i, in := range inside {
+		if in {
+			n++
+		} else if flat[i] != 0 {
+			t.Errorf("padding at %d is %g", i, flat[i])
+		}
+	}
+	if at != tab.Len() || n != tab.Count() || n != 15+5+10+2 {
+		t.Errorf("length %d of %d, %d parameters of %d", at, tab.Len(), n, tab.Count())
+	}
+	if e := tab.Entry("heads.a.weight"); e.Offset != tab.EncoderLen() || tab.Entry("none") != nil {
+		t.Errorf("the first head is at %d, the encoder ends at %d", e.Offset, tab.EncoderLen())
+	}
+}
+
+// TestInitialValues are bounded as PyTorch's and do not depend on what else there is, so that an objective more leaves the rest as
+// it was.
+func TestInitialValues(t *testing.T) {
+	a, b := table("a"), table("b", "a")
+	for _, e := range a.Entries() {
+		bound := map[Init]float64{Uniform: 1 / math.Sqrt(5), Xavier: math.Sqrt(6.0 / 7), Ones: 1}[e.Init]
+		v := e.Unpad(a.Initial(7))
+		for _, x := range v {
+			if math.Abs(x) > bound || float64(float32(x)) != x || e.Init == Ones && x != 1 {
+				t.Errorf("%s holds %g, bound %g", e.Name, x, bound)
+			}
+		}
+		if !slices.Equal(v, b.Entry(e.Name).Unpad(b.Initial(7))) {
+			t.Errorf("%s depends on its neighbours", e.Name)
+		}
+		if e.Init != Ones && slices.Equal(v, e.Unpad(a.Initial(8))) {
+			t.Errorf("%s does not depend on the seed", e.Name)
+		}
+	}
+}
+
+// TestBinding finds entries in one vector, in two, and tells a part that is not bound.
+func TestBinding(t *testing.T) {
+	tab := table("a")
+	b := ref.Open()
+	whole, err := b.Alloc(tab.Len(), 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	heads, err := b.Alloc(tab.Len()-tab.EncoderLen(), 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, two := tab.Bind(whole), tab.BindSplit(whole.Slice(0, tab.EncoderLen()), heads)
+	for _, e := range tab.Entries() {
+		if got := one.Mat(e); got != e.Mat(whole) {
+			t.Errorf("%s: %+v", e.Name, got)
+		}
+		want := whole.Addr() + uintptr(8*e.Offset)
+		if e.Offset >= tab.EncoderLen() {
+			want = heads.Addr() + uintptr(8*(e.Offset-tab.EncoderLen()))
+		}
+		if got := two.Mat(e); got.Buf.Addr() != want || got.Rows != e.Rows || got.LD != e.LD {
+			t.Errorf("%s: %+v, want address %x", e.Name, got, want)
+		}
+	}
+	only := tab.BindSplit(whole.Slice(0, tab.EncoderLen()), gpu.Buffer{})
+	if !only.Mat(tab.Entry("heads.a.bias")).Buf.IsNil() || only.IsNil() || !(Binding{}).IsNil() {
+		t.Error("a part that is not bound")
+	}
+}
