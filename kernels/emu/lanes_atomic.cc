@@ -1,0 +1,5 @@
+#include "isa.h"
+
+#define EMU_TOPIC "lanes_atomic.h"
+#define EMU_NAME atomic
+#include "both.h"

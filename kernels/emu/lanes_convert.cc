@@ -1,0 +1,5 @@
+#include "isa.h"
+
+#define EMU_TOPIC "lanes_convert.h"
+#define EMU_NAME convert
+#include "both.h"

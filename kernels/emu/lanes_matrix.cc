@@ -1,0 +1,5 @@
+#include "isa.h"
+
+#define EMU_TOPIC "lanes_matrix.h"
+#define EMU_NAME matrix
+#include "both.h"
