@@ -2,6 +2,7 @@ package objective
 
 import (
 	"fmt"
+	"math/rand/v2"
 
 	"tapweight/gpu"
 	"tapweight/model/batch"
@@ -116,12 +117,24 @@ type prepared struct {
 
 // Prepare builds the batch of a step on the host, in micro parts of equal size: a pure function of the pool's seed, the
 // step and the molecules. Safe to call from a loader goroutine, one call at a time.
+//
+// The parts' gradients add up to that of the batch in one piece, as far as molecules are terms of their own: batch norm
+// takes its statistics, and contrast, context and infomax their negatives, from a part.
 func (p *Problem) Prepare(step uint32, index []int, micro int) ([]*batch.Micro, error) {
 	var parts []*batch.Micro
 	counts := make([]float64, len(p.objectives))
+	// A stream goes on from part to part, so that the parts' masks and draws are those of the batch in one piece.
+	streams := map[string]*rand.Rand{}
+	random := func(kind, name string) *rand.Rand {
+		key := kind + " " + name + " 0"
+		if streams[key] == nil {
+			streams[key] = stream(p.pool.Seed, step, key)
+		}
+		return streams[key]
+	}
 	for m := range micro {
 		lo, hi := m*len(index)/micro, (m+1)*len(index)/micro
-		part, n, err := p.label(step, m, index[lo:hi])
+		part, n, err := p.label(random, index[lo:hi])
 		if err != nil {
 			return nil, err
 		}
@@ -143,7 +156,7 @@ func (p *Problem) Prepare(step uint32, index []int, micro int) ([]*batch.Micro, 
 	return parts, nil
 }
 
-func (p *Problem) label(step uint32, m int, index []int) (*batch.Micro, []float64, error) {
+func (p *Problem) label(random func(kind, name string) *rand.Rand, index []int) (*batch.Micro, []float64, error) {
 	part := &batch.Micro{}
 	d := &prepared{views: map[string]*Seen{}}
 	part.Detail = d
@@ -162,7 +175,7 @@ func (p *Problem) label(step uint32, m int, index []int) (*batch.Micro, []float6
 			}
 			s := &Seen{features: p.cfg.Features}
 			s.Union.Reset(len(p.cfg.Features.AtomFields))
-			rng := stream(p.pool.Seed, step, fmt.Sprintf("view %s %d", v.Name, m))
+			rng := random("view", v.Name)
 			for _, mol := range index {
 				v.edit(s, p.pool.Set.Graph(mol), rng)
 			}
@@ -170,7 +183,7 @@ func (p *Problem) label(step uint32, m int, index []int) (*batch.Micro, []float6
 			d.views[v.Name] = s
 		}
 		in := &Labeling{Host: &part.Host, Index: index, Config: p.cfg, Builder: p.builder, views: d.views,
-			Rand: stream(p.pool.Seed, step, fmt.Sprintf("label %s %d", p.names[i], m))}
+			Rand: random("label", p.names[i])}
 		labels, n, err := o.Label(in)
 		if err != nil {
 			return nil, nil, fmt.Errorf("objective %s: %w", p.names[i], err)

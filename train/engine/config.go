@@ -79,7 +79,7 @@ type Config struct {
 	PretrainBatch   int     `yaml:"pretrain-batch" group:"optimisers" usage:"molecules of a pretraining batch (0 = preset)"`
 	FinetuneBatch   int     `yaml:"finetune-batch" group:"optimisers" usage:"molecules of a finetuning batch (0 = preset)"`
 	ValidBatch      int     `yaml:"valid-batch" group:"optimisers" usage:"molecules of a validation batch of level III, or the whole split where it has fewer; small ones hide which objective helps"`
-	Accumulate      int     `yaml:"accumulate" group:"optimisers" usage:"parts in which a batch is computed, to save memory"`
+	Accumulate      int     `yaml:"accumulate" group:"optimisers" usage:"parts in which a batch is computed, to save memory; batch norm, contrast, context and infomax then look at a part"`
 	PretrainUnroll  int     `yaml:"pretrain-unroll" group:"optimisers" usage:"level I steps per iteration"`
 	FinetuneUnroll  int     `yaml:"finetune-unroll" group:"optimisers" usage:"level II steps per iteration"`
 	MaxIterations   int     `yaml:"max-iterations" group:"run" usage:"iterations of the three levels"`

@@ -194,17 +194,27 @@ func TestDivergenceIsNamed(t *testing.T) {
 // TestStopsBeforeWhatIsNotFinite lets a run overflow and expects it to be saved at the iteration before, to the bit the same
 // however seldom the numbers are read.
 func TestStopsBeforeWhatIsNotFinite(t *testing.T) {
+	for phase, set := range map[string]func(c *Config){
+		"search":  func(c *Config) { c.FinetuneLR = 0.3 }, // 2γ·lr = 6: what ω is off by grows five-fold a step
+		"retrain": func(c *Config) { c.FinetuneLR, c.Weights = 30, []string{"none"} },
+	} {
+		t.Run(phase, func(t *testing.T) { stopsBeforeWhatIsNotFinite(t, phase, set) })
+	}
+}
+
+func stopsBeforeWhatIsNotFinite(t *testing.T, phase string, set func(c *Config)) {
 	var want string
 	for _, every := range []int{1, 4, 10} {
 		c := small(filepath.Join(t.TempDir(), "overflow"))
-		c.Optimizer, c.FinetuneLR, c.LogEvery = "sgd", 0.3, every // 2γ·lr = 6: what ω is off by grows five-fold a step
+		c.Optimizer, c.LogEvery = "sgd", every
+		set(&c)
 		_, err := Run(context.Background(), c, quiet())
 		if err == nil || !strings.Contains(err.Error(), "the state before it is saved") {
 			t.Fatalf("log-every %d: %v", every, err)
 		}
 		message := strings.ReplaceAll(err.Error(), c.Out, "")
-		files, _ := filepath.Glob(filepath.Join(c.Out, "state-search-*.safetensors"))
-		if len(files) != 1 || lines(c.Out) == 0 {
+		files, _ := filepath.Glob(filepath.Join(c.Out, "state-"+phase+"-*.safetensors"))
+		if len(files) != 1 || phase == "search" && lines(c.Out) == 0 {
 			t.Fatalf("log-every %d: checkpoints %v after %d lines", every, files, lines(c.Out))
 		}
 		raw, err := os.ReadFile(files[0])
