@@ -67,7 +67,7 @@ func showCUDA(f cuda.Found) {
 	case len(f.Cards) == 0:
 		fmt.Printf("cuda       ✗ the driver %s has no device\n", f.Library)
 	default:
-		fmt.Printf("cuda       ✓ driver %s, CUDA %d.%d\n", f.Library, f.Driver/1000, f.Driver%1000/10)
+		fmt.Printf("cuda       ✓ driver %s, CUDA %d.%d; cuBLAS: %s\n", f.Library, f.Driver/1000, f.Driver%1000/10, f.BLAS)
 	}
 	for i, c := range f.Cards {
 		fmt.Printf("  cuda:%d   ✓ %v\n", i, c)

@@ -9,17 +9,16 @@ import (
 	"tapweight/kernels/abi"
 )
 
-func need(ok bool, format string, a ...any) {
-	if !ok {
-		panic("gpu: " + fmt.Sprintf(format, a...))
-	}
-}
+// refuse panics. It is called behind the condition: its arguments would be allocated for every operation otherwise.
+func refuse(format string, a ...any) { panic("gpu: " + fmt.Sprintf(format, a...)) }
 
 func ptr(b gpu.Buffer) abi.Ptr { return b.Addr() }
 
 // length checks that a buffer has n elements and returns its address.
 func length(op, name string, b gpu.Buffer, n int) abi.Ptr {
-	need(b.Len() == n, "%s: %s has %d elements, want %d", op, name, b.Len(), n)
+	if b.Len() != n {
+		refuse("%s: %s has %d elements, want %d", op, name, b.Len(), n)
+	}
 	return b.Addr()
 }
 
@@ -37,7 +36,9 @@ func mat(m gpu.Mat) abi.Mat {
 
 // shaped checks a matrix's shape and returns it.
 func shaped(op, name string, m gpu.Mat, rows, cols int) abi.Mat {
-	need(m.Rows == rows && m.Cols == cols, "%s: %s is %d×%d, want %d×%d", op, name, m.Rows, m.Cols, rows, cols)
+	if m.Rows != rows || m.Cols != cols {
+		refuse("%s: %s is %d×%d, want %d×%d", op, name, m.Rows, m.Cols, rows, cols)
+	}
 	return mat(m)
 }
 
@@ -63,7 +64,9 @@ func Gemm(g gpu.Gemm) abi.GemmArgs {
 	if g.TransB {
 		kb, n = n, kb
 	}
-	need(k == kb && (!g.Accumulate || g.Bias.IsNil() && g.Act == gpu.Identity), "gemm: (%d,%d)·(%d,%d), accumulate %v", m, k, kb, n, g.Accumulate)
+	if k != kb || g.Accumulate && !(g.Bias.IsNil() && g.Act == gpu.Identity) {
+		refuse("gemm: (%d,%d)·(%d,%d), accumulate %v", m, k, kb, n, g.Accumulate)
+	}
 	return abi.GemmArgs{A: mat(g.A), B: mat(g.B), C: shaped("gemm", "C", g.C, m, n), TransA: flag(g.TransA), TransB: flag(g.TransB),
 		Accumulate: flag(g.Accumulate), ReLU: flag(g.Act == gpu.ReLU), Bias: optional("gemm", "Bias", g.Bias, n)}
 }
@@ -78,7 +81,9 @@ func Aggregate(a gpu.Aggregate) abi.AggregateArgs {
 	args := abi.AggregateArgs{CSR: csr("aggregate", a.CSR), H: shaped("aggregate", "H", a.H, a.CSR.Cols, a.Out.Cols),
 		Out: shaped("aggregate", "Out", a.Out, a.CSR.Rows, a.H.Cols), Accumulate: flag(a.Accumulate)}
 	if !a.E.IsNil() {
-		need(!a.CSR.Code.IsNil(), "aggregate: an edge table without codes")
+		if a.CSR.Code.IsNil() {
+			refuse("aggregate: an edge table without codes")
+		}
 		args.E = shaped("aggregate", "E", a.E, a.E.Rows, a.H.Cols)
 	}
 	return args
@@ -304,7 +309,9 @@ func ElementLoss(l gpu.ElementLoss) abi.LossArgs {
 
 // NTXent fills the arguments of gpu.NTXent.
 func NTXent(l gpu.NTXent) abi.LossArgs {
-	need(l.S.Rows == l.S.Cols && l.S.Rows%2 == 0, "nt-xent: similarities are %d×%d", l.S.Rows, l.S.Cols)
+	if l.S.Rows != l.S.Cols || l.S.Rows%2 != 0 {
+		refuse("nt-xent: similarities are %d×%d", l.S.Rows, l.S.Cols)
+	}
 	a := loss("nt-xent", l.S, l.DS, l.Scale, l.Loss)
 	return a
 }

@@ -49,6 +49,7 @@ type Backend struct {
 	scratch gpu.Buffer
 	failed  bool // fail was called: nothing is queued any more
 	args    arguments
+	blas    *kernel // stands for a product by cuBLAS in a list, nil without
 }
 
 var _ gpu.Backend = (*Backend)(nil)
@@ -62,7 +63,11 @@ func Open(ordinal int) (*Backend, error) {
 	if !bound {
 		return nil, unavailable(text)
 	}
-	if v := cu.Version(); v < minDriver {
+	v, err := driverVersion()
+	if err != nil {
+		return nil, err
+	}
+	if v < minDriver {
 		return nil, unavailable(fmt.Sprintf("the driver %s supports CUDA %d.%d, %d.%d or newer is needed", text, v/1000, v%1000/10, minDriver/1000, minDriver%1000/10))
 	}
 	n, err := cu.NumDevices()
@@ -85,6 +90,10 @@ func Open(ordinal int) (*Backend, error) {
 	if err == nil {
 		err = b.call(job{do: (*owner).loadModules, result: &c})
 	}
+	if _, _, why := openBLAS(); err == nil && why == "" {
+		b.blas = &kernel{name: "cublasGemmEx", id: 1 << 32}
+		err = b.call(job{do: (*owner).createBLAS})
+	}
 	if err != nil {
 		return nil, errors.Join(during(err, b.own.name, "opening"), b.Close())
 	}
@@ -98,6 +107,9 @@ func Open(ordinal int) (*Backend, error) {
 
 // call has the owner do a job and waits for its result.
 func (b *Backend) call(j job) error {
+	if b.closed {
+		return errClosed
+	}
 	j.done = b.done
 	b.own.jobs <- j
 	return <-b.done
@@ -139,9 +151,6 @@ func (b *Backend) Alloc(n, elem int) (gpu.Buffer, error) {
 	if n < 0 || n > (1<<62)/elem {
 		return gpu.Buffer{}, fmt.Errorf("gpu/cuda: %s: %d elements of %d bytes: %w", b.own.name, n, elem, gpu.ErrOutOfMemory)
 	}
-	if b.closed {
-		return gpu.Buffer{}, errClosed
-	}
 	var addr uintptr
 	size := max(n*elem, 1)
 	if err := b.call(job{do: (*owner).alloc, bytes: size, result: &addr}); err != nil {
@@ -151,7 +160,7 @@ func (b *Backend) Alloc(n, elem int) (gpu.Buffer, error) {
 	return gpu.MakeBuffer(addr, n, elem), nil
 }
 
-var errClosed = errors.New("gpu/cuda: the backend is closed")
+var errClosed = fmt.Errorf("gpu/cuda: the backend is closed: %w", gpu.ErrDevice)
 
 // Free releases a buffer of Alloc once the work queued so far is done.
 func (b *Backend) Free(buf gpu.Buffer) {
@@ -229,9 +238,6 @@ func (b *Backend) flush() {
 // Sync waits for queued work.
 func (b *Backend) Sync() error {
 	b.stats.Syncs++
-	if b.closed {
-		return errClosed
-	}
 	b.flush()
 	b.work.Waits++
 	return b.call(job{do: (*owner).wait})
@@ -248,9 +254,6 @@ func (b *Backend) Mark(slot int) {
 
 // Elapsed waits for two marks and returns the time between them.
 func (b *Backend) Elapsed(from, to int) (d time.Duration, err error) {
-	if b.closed {
-		return 0, errClosed
-	}
 	b.work.Waits++
 	err = b.call(job{do: (*owner).elapsed, from: from, to: to, time: &d})
 	return d, err
@@ -263,16 +266,12 @@ func (b *Backend) Close() error {
 	}
 	b.flush()
 	b.closed = true
-	done := make(chan error, 1)
-	b.own.jobs <- job{do: (*owner).finish, done: done}
-	err := <-done
+	b.own.jobs <- job{do: (*owner).finish, done: b.done, last: true}
+	err := <-b.done
 	close(b.own.jobs)
 	return err
 }
 
-// need panics on a broken precondition: a bug of the caller.
-func need(ok bool, format string, args ...any) {
-	if !ok {
-		panic("gpu/cuda: " + fmt.Sprintf(format, args...))
-	}
-}
+// refuse panics on a broken precondition, a bug of the caller. It is called behind the condition: its arguments would be allocated
+// every time otherwise.
+func refuse(format string, args ...any) { panic("gpu/cuda: " + fmt.Sprintf(format, args...)) }

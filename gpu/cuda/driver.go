@@ -2,46 +2,9 @@
 
 package cuda
 
-/*
-#cgo LDFLAGS: -lcuda -ldl
-#include <cuda.h>
-#include <stdlib.h>
-
-const char *tw_cu_library(void);
-int tw_cu_bound(void);
-
-// A launch of a queue: the kernel's argument struct lies at params + offset, the scratch pointer behind it.
-typedef struct {
-  CUfunction f;
-  unsigned grid[3], block[3];
-  unsigned shared, offset, size;
-} tw_launch;
-
-// tw_submit queues n launches on a stream; at becomes the index of the one that was refused.
-static CUresult tw_submit(const tw_launch *l, int n, char *params, CUstream s, int *at) {
-  for (int i = 0; i < n; i++, l++) {
-    void *p[] = {params + l->offset, params + l->offset + l->size};
-    CUresult r = cuLaunchKernel(l->f, l->grid[0], l->grid[1], l->grid[2], l->block[0], l->block[1], l->block[2], l->shared, s, p, 0);
-    if (r != CUDA_SUCCESS) {
-      *at = i;
-      return r;
-    }
-  }
-  return CUDA_SUCCESS;
-}
-
-// tw_load loads a module; log receives what the driver's compiler says about PTX.
-static CUresult tw_load(CUmodule *m, const void *image, char *log, unsigned bytes) {
-  CUjit_option options[] = {CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
-  void *values[] = {log, (void *)(size_t)bytes};
-  return cuModuleLoadDataEx(m, image, 2, options, values);
-}
-
-static CUresult tw_update(CUgraphExec e, CUgraph g) {
-  CUgraphExecUpdateResultInfo info;
-  return cuGraphExecUpdate(e, g, &info);
-}
-*/
+// #cgo LDFLAGS: -lcuda -ldl
+// #include "driver.h"
+// #include <stdlib.h>
 import "C"
 
 import (
@@ -57,6 +20,8 @@ import (
 type (
 	launch    = C.tw_launch
 	graphExec = C.CUgraphExec
+	captured  = C.CUgraph
+	product   = C.tw_product
 )
 
 // sharedOptin is the most shared memory that a block can be given on request.
@@ -65,6 +30,13 @@ const sharedOptin = cu.DeviceAttribute(C.CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_P
 // library returns the path of the bound driver, or why none is bound.
 func library() (text string, bound bool) {
 	return C.GoString(C.tw_cu_library()), C.tw_cu_bound() != 0
+}
+
+// driverVersion returns the newest CUDA version that the driver supports, 12090 for 12.9.
+func driverVersion() (int, error) {
+	var v C.int
+	err := status("cuDriverGetVersion", C.cuDriverGetVersion(&v))
+	return int(v), err
 }
 
 // status turns a result of the driver into an error.
@@ -120,30 +92,34 @@ func allowShared(f cu.Function, bytes int) error {
 
 func newLaunch(f cu.Function, grid, block [3]uint32, shared, offset, size int) launch {
 	dim := func(d [3]uint32) [3]C.uint { return [3]C.uint{C.uint(d[0]), C.uint(d[1]), C.uint(d[2])} }
-	return launch{f: handle(f), grid: dim(grid), block: dim(block), shared: C.uint(shared), offset: C.uint(offset), size: C.uint(size)}
+	return launch{f: C.uintptr_t(uintptr(unsafe.Pointer(handle(f)))), grid: dim(grid), block: dim(block), shared: C.uint(shared), offset: C.uint(offset), size: C.uint(size)}
 }
 
-// submit queues launches on a stream and returns the index of the one that was refused.
-func submit(l []launch, params []byte, s cu.Stream) (int, error) {
-	var at C.int
-	r := C.tw_submit(&l[0], C.int(len(l)), (*C.char)(unsafe.Pointer(&params[0])), stream(s), &at)
-	return int(at), status("cuLaunchKernel", r)
+// submit queues launches and products on a stream and returns the index of the one that was refused.
+func submit(l []launch, params []byte, s cu.Stream, blas unsafe.Pointer) (int, error) {
+	r := C.tw_submit(&l[0], C.int(len(l)), (*C.char)(unsafe.Pointer(&params[0])), stream(s), blas)
+	if r.status < 0 {
+		return int(r.at), blasError("cublasGemmEx", int(-r.status))
+	}
+	return int(r.at), status("cuLaunchKernel", C.CUresult(r.status))
 }
 
 func beginCapture(s cu.Stream) error {
 	return status("cuStreamBeginCapture", C.cuStreamBeginCapture(stream(s), C.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL))
 }
 
-func endCapture(s cu.Stream) (g C.CUgraph, err error) {
-	return g, status("cuStreamEndCapture", C.cuStreamEndCapture(stream(s), &g))
+// endCapture leaves the captured graph in o.captured.
+func (o *owner) endCapture() error {
+	o.captured = nil
+	return status("cuStreamEndCapture", C.cuStreamEndCapture(stream(o.compute), &o.captured))
 }
 
-func instantiate(g C.CUgraph) (e graphExec, err error) {
-	return e, status("cuGraphInstantiate", C.cuGraphInstantiate(&e, g, 0))
+func instantiate(g captured) (e graphExec, err error) {
+	return e, status("cuGraphInstantiateWithFlags", C.cuGraphInstantiate(&e, g, 0))
 }
 
 // update gives an executable graph the parameters of g; ok is false where the two differ in more than parameters.
-func update(e graphExec, g C.CUgraph) (ok bool, err error) {
+func update(e graphExec, g captured) (ok bool, err error) {
 	r := C.tw_update(e, g)
 	if r == C.CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE {
 		return false, nil
@@ -155,6 +131,13 @@ func launchGraph(e graphExec, s cu.Stream) error {
 	return status("cuGraphLaunch", C.cuGraphLaunch(e, stream(s)))
 }
 
-func destroyGraph(g C.CUgraph) error { return status("cuGraphDestroy", C.cuGraphDestroy(g)) }
+func (o *owner) destroyCaptured() error {
+	if o.captured == nil {
+		return nil
+	}
+	g := o.captured
+	o.captured = nil
+	return status("cuGraphDestroy", C.cuGraphDestroy(g))
+}
 
 func destroyExec(e graphExec) error { return status("cuGraphExecDestroy", C.cuGraphExecDestroy(e)) }

@@ -13,7 +13,8 @@ type Found struct {
 	Library string // the driver's file, or why there is none
 	Driver  int    // CUDA version that it supports, 12090 for 12.9; 0 without a driver
 	Cards   []Card
-	Err     error // of asking the driver
+	Err     error  // of asking the driver
+	BLAS    string // cuBLAS: its file and version, or why there is none
 }
 
 // Card is what the driver says about a device.

@@ -18,7 +18,10 @@ func Find() Found {
 	if f.Library, bound = library(); !bound {
 		return f
 	}
-	f.Driver = cu.Version()
+	if f.Driver, f.Err = driverVersion(); f.Err != nil {
+		return f
+	}
+	f.BLAS = blasText()
 	n, err := cu.NumDevices()
 	f.Err = failed("cuDeviceGetCount", err)
 	for i := 0; i < n && f.Err == nil; i++ {

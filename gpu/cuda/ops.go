@@ -19,6 +19,7 @@ type arguments struct {
 	embedding  abi.EmbeddingArgs
 	gat        abi.GATArgs
 	gemm       abi.GemmArgs
+	product    product // of cuBLAS
 	loss       abi.LossArgs
 	norm       abi.NormArgs
 	running    abi.RunningArgs
@@ -31,6 +32,76 @@ type arguments struct {
 func (b *Backend) op() *queue {
 	b.stats.Launches++
 	return (*queue)(b)
+}
+
+func (b *Backend) Activate(act gpu.Act, y, x gpu.Mat) {
+	b.args.element = args.Activate(act, y, x)
+	kernels.Activate(b.op(), &b.args.element)
+}
+
+func (b *Backend) ActivateGrad(act gpu.Act, dx, dy, y gpu.Mat, accumulate bool) {
+	b.args.element = args.ActivateGrad(act, dx, dy, y, accumulate)
+	kernels.ActivateGrad(b.op(), &b.args.element)
+}
+
+func (b *Backend) Dropout(y, x gpu.Mat, p float64, key gpu.Key, accumulate bool) {
+	b.args.element = args.Dropout(y, x, p, key, accumulate)
+	kernels.Dropout(b.op(), &b.args.element)
+}
+
+func (b *Backend) AddScaled(y, x gpu.Mat, s float64) {
+	b.args.element = args.AddScaled(y, x, s)
+	kernels.AddScaled(b.op(), &b.args.element)
+}
+
+func (b *Backend) CopyMat(y, x gpu.Mat) {
+	b.args.element = args.CopyMat(y, x)
+	kernels.CopyMat(b.op(), &b.args.element)
+}
+
+func (b *Backend) RowDot(out gpu.Buffer, x, y gpu.Mat, scale float64, accumulate bool) {
+	b.args.element = args.RowDot(out, x, y, scale, accumulate)
+	kernels.RowDot(b.op(), &b.args.element)
+}
+
+func (b *Backend) RowScale(dst gpu.Mat, s gpu.Buffer, src gpu.Mat, scale float64, accumulate bool) {
+	b.args.element = args.RowScale(dst, s, src, scale, accumulate)
+	kernels.RowScale(b.op(), &b.args.element)
+}
+
+func (b *Backend) RowNormalize(y, x gpu.Mat, norm gpu.Buffer, eps float64) {
+	b.args.element = args.RowNormalize(y, x, norm, eps)
+	kernels.RowNormalize(b.op(), &b.args.element)
+}
+
+func (b *Backend) RowNormalizeJac(out, in, y gpu.Mat, norm gpu.Buffer, accumulate bool) {
+	b.args.element = args.RowNormalizeJac(out, in, y, norm, accumulate)
+	kernels.RowNormalizeJac(b.op(), &b.args.element)
+}
+
+func (b *Backend) DotMat(out gpu.Buffer, c float64, x, y gpu.Mat, accumulate bool) {
+	b.args.element = args.DotMat(out, c, x, y, accumulate)
+	kernels.DotMat(b.op(), &b.args.element)
+}
+
+func (b *Backend) SoftmaxCE(l gpu.SoftmaxCE) {
+	b.args.loss = args.SoftmaxCE(l)
+	kernels.SoftmaxCE(b.op(), &b.args.loss)
+}
+
+func (b *Backend) ElementLoss(l gpu.ElementLoss) {
+	b.args.loss = args.ElementLoss(l)
+	kernels.ElementLoss(b.op(), &b.args.loss)
+}
+
+func (b *Backend) NTXent(l gpu.NTXent) {
+	b.args.loss = args.NTXent(l)
+	kernels.NTXent(b.op(), &b.args.loss)
+}
+
+func (b *Backend) PairDistance(l gpu.PairDistance) {
+	b.args.loss = args.PairDistance(l)
+	kernels.PairDistance(b.op(), &b.args.loss)
 }
 
 func (b *Backend) Fill(x gpu.Buffer, v float64) {
@@ -61,4 +132,54 @@ func (b *Backend) Perturb(dst, x gpu.Buffer, c float64, s gpu.Buffer, d gpu.Buff
 func (b *Backend) Mul(dst gpu.Buffer, c float64, x, y gpu.Buffer) {
 	b.args.vector = args.Mul(dst, c, x, y)
 	kernels.Mul(b.op(), &b.args.vector)
+}
+
+func (b *Backend) Dot(out gpu.Buffer, c float64, x, y gpu.Buffer, accumulate bool) {
+	b.args.vector = args.Dot(out, c, x, y, accumulate)
+	kernels.Dot(b.op(), &b.args.vector)
+}
+
+func (b *Backend) Prox(g, w, anchor gpu.Buffer, gamma float64, loss gpu.Buffer) {
+	b.args.vector = args.Prox(g, w, anchor, gamma, loss)
+	kernels.Prox(b.op(), &b.args.vector)
+}
+
+func (b *Backend) RstdOf(rstd, variance gpu.Buffer, eps float64) {
+	b.args.vector = args.RstdOf(rstd, variance, eps)
+	kernels.RstdOf(b.op(), &b.args.vector)
+}
+
+func (b *Backend) Update(u gpu.Update) {
+	b.args.update = args.Update(u)
+	kernels.Update(b.op(), &b.args.update)
+}
+
+func (b *Backend) ClipScale(scale, norm2 gpu.Buffer, maxNorm float64) {
+	b.args.vector = args.ClipScale(scale, norm2, maxNorm)
+	kernels.ClipScale(b.op(), &b.args.vector)
+}
+
+func (b *Backend) ClipCoef(out, scale, norm2, dot gpu.Buffer) {
+	b.args.vector = args.ClipCoef(out, scale, norm2, dot)
+	kernels.ClipCoef(b.op(), &b.args.vector)
+}
+
+func (b *Backend) StepSize(out, norm2 gpu.Buffer, radius float64) {
+	b.args.vector = args.StepSize(out, norm2, radius)
+	kernels.StepSize(b.op(), &b.args.vector)
+}
+
+func (b *Backend) Quotient(out, x, y gpu.Buffer) {
+	b.args.vector = args.Quotient(out, x, y)
+	kernels.Quotient(b.op(), &b.args.vector)
+}
+
+func (b *Backend) Softmax(out, x gpu.Buffer) {
+	b.args.vector = args.Softmax(out, x)
+	kernels.Softmax(b.op(), &b.args.vector)
+}
+
+func (b *Backend) SoftmaxGrad(dx, y, dy gpu.Buffer) {
+	b.args.vector = args.SoftmaxGrad(dx, y, dy)
+	kernels.SoftmaxGrad(b.op(), &b.args.vector)
 }

@@ -18,6 +18,7 @@ import (
 // keeps the current context per thread. Everything the backend asks of the driver is a job, done in the order given.
 type owner struct {
 	jobs chan job
+	job  job    // under way
 	name string // "cuda:0"
 	dev  cu.Device
 
@@ -38,6 +39,9 @@ type owner struct {
 	seq       int64                 // the last flush
 	uploaded  *slot                 // whose copy the compute stream does not wait for yet
 	graphs    graphs
+	blas      unsafe.Pointer // handle of cuBLAS, nil without
+	captured  captured       // graph of the capture that ended last, until it is destroyed
+	capturing bool           // the compute stream records launches for a graph
 	recent    recent
 
 	err error // what poisoned the device: every later job returns it
@@ -51,6 +55,7 @@ const flushEvents = 16
 type job struct {
 	do   func(*owner, *job) error
 	done chan error // receives the result, nil if nobody waits: then an error poisons the device
+	last bool       // done also when the device is poisoned
 
 	list     *list          // flush
 	slot     *slot          // staging memory
@@ -72,10 +77,11 @@ func newOwner(ordinal int) *owner {
 
 func (o *owner) loop() {
 	runtime.LockOSThread()
-	for j := range o.jobs {
+	for o.job = range o.jobs { // a variable of the loop would be allocated for every job
+		j := &o.job
 		err := o.err
-		if err == nil {
-			if err = o.guard(&j); err != nil && j.done == nil {
+		if err == nil || j.last {
+			if err = o.guard(j); err != nil && j.done == nil {
 				o.err = err
 			}
 		} else if j.list != nil {
@@ -137,11 +143,14 @@ func (o *owner) event(flags cu.EventFlags) (cu.Event, error) {
 func (o *owner) finish(*job) error {
 	var errs []error
 	check := func(call string, err error) { errs = append(errs, failed(call, err)) }
+	if o.capturing { // a fault kept the capture from its end
+		errs = append(errs, o.endCapture(), o.destroyCaptured())
+	}
 	if o.streams == 2 {
 		check("cuStreamSynchronize", o.copies.Synchronize())
 		check("cuStreamSynchronize", o.compute.Synchronize())
 	}
-	errs = append(errs, o.graphs.close())
+	errs = append(errs, o.graphs.close(), o.destroyBLAS())
 	for p := range o.pinned {
 		check("cuMemFreeHost", cu.MemFreeHost(p))
 	}
@@ -159,6 +168,9 @@ func (o *owner) finish(*job) error {
 	}
 	if o.ctx {
 		check("cuDevicePrimaryCtxRelease", o.dev.ReleasePrimaryCtx())
+	}
+	if o.err != nil {
+		return nil // the device failed before, and what it is asked after that fails too
 	}
 	return errors.Join(errs...)
 }
@@ -258,7 +270,10 @@ func (o *owner) download(j *job) error {
 	if err := cu.MemcpyDtoHAsync(j.slot.mem, cu.DevicePtr(j.addr), int64(j.bytes), o.compute); err != nil {
 		return o.fault(during(failed("cuMemcpyDtoHAsync", err), o.name, "download of %d bytes from %#x", j.bytes, j.addr))
 	}
-	return o.fault(during(failed("cuStreamSynchronize", o.compute.Synchronize()), o.name, "download of %d bytes", j.bytes))
+	if err := o.compute.Synchronize(); err != nil {
+		return o.fault(during(failed("cuStreamSynchronize", err), o.name, "download of %d bytes", j.bytes))
+	}
+	return nil
 }
 
 // wait waits for everything queued on both streams.

@@ -110,7 +110,7 @@ func (o *owner) flush(j *job) error {
 
 // plain launches one by one.
 func (o *owner) plain(l *list) error {
-	at, err := submit(l.launches, l.params, o.compute)
+	at, err := submit(l.launches, l.params, o.compute, o.blas)
 	if err != nil {
 		x := l.launches[at]
 		return during(err, o.name, "%s grid %v block %v shared %d", l.kernels[at].name, x.grid, x.block, x.shared)
@@ -119,57 +119,70 @@ func (o *owner) plain(l *list) error {
 }
 
 // replay launches the list as a graph.
-func (o *owner) replay(l *list) (err error) {
+func (o *owner) replay(l *list) error {
+	err := o.capture(l)
+	if err == nil {
+		err = o.launch(l.key)
+	}
+	if e := o.destroyCaptured(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return during(err, o.name, "a graph of %d launches", len(l.launches))
+	}
+	return nil
+}
+
+// capture records the launches of a list as a graph.
+func (o *owner) capture(l *list) error {
 	if err := beginCapture(o.compute); err != nil {
-		return during(err, o.name, "%d launches", len(l.launches))
+		return err
 	}
-	err = o.plain(l)
-	captured, end := endCapture(o.compute) // also after an error, which would leave the stream capturing
-	if end == nil {
-		defer func() {
-			if e := destroyGraph(captured); err == nil {
-				err = e
-			}
-		}()
-	}
+	o.capturing = true
+	err := o.plain(l)
+	end := o.endCapture() // also after an error, which would leave the stream capturing
+	o.capturing = end != nil
 	if err != nil {
 		return err
 	}
-	if end != nil {
-		return during(end, o.name, "%d launches", len(l.launches))
-	}
+	return end
+}
+
+// launch gives the executable graph of a sequence the parameters of the captured one and launches it. Where there is none, or the
+// two differ in more than parameters, it is made anew.
+func (o *owner) launch(key uint64) error {
 	g := &o.graphs
 	g.now++
-	x := g.exec[l.key]
+	x := g.exec[key]
 	if x != nil {
-		ok, err := update(x.e, captured)
+		ok, err := update(x.e, o.captured)
 		if err != nil {
-			return during(err, o.name, "%d launches", len(l.launches))
+			return err
 		}
-		if !ok {
-			delete(g.exec, l.key)
+		if ok {
+			g.work.Updated++
+		} else {
+			delete(g.exec, key)
 			if err := destroyExec(x.e); err != nil {
-				return during(err, o.name, "%d launches", len(l.launches))
+				return err
 			}
 			x = nil
-		} else {
-			g.work.Updated++
 		}
 	}
 	if x == nil {
 		if err := g.evict(); err != nil {
 			return err
 		}
-		e, err := instantiate(captured)
+		e, err := instantiate(o.captured)
 		if err != nil {
-			return during(err, o.name, "%d launches", len(l.launches))
+			return err
 		}
 		x = &graph{e: e}
-		g.exec[l.key] = x
+		g.exec[key] = x
 		g.work.Instantiated++
 	}
 	x.used = g.now
-	return during(launchGraph(x.e, o.compute), o.name, "%d launches", len(l.launches))
+	return launchGraph(x.e, o.compute)
 }
 
 // evict makes room for one more graph by destroying the one that was not used for longest.

@@ -33,20 +33,25 @@ type target struct {
 
 // Upload rounds src to float32.
 func (b *Backend) Upload(dst gpu.Buffer, src []float64) {
-	need(len(src) == dst.Len() && (len(src) == 0 || dst.ElemBytes() == 4), "upload of %d floats to %d elements of %d bytes", len(src), dst.Len(), dst.ElemBytes())
+	if !(len(src) == dst.Len() && (len(src) == 0 || dst.ElemBytes() == 4)) {
+		refuse("upload of %d floats to %d elements of %d bytes", len(src), dst.Len(), dst.ElemBytes())
+	}
 	b.upload(dst.Addr(), nil, src)
 }
 
 // UploadInts copies integers in.
 func (b *Backend) UploadInts(dst gpu.Buffer, src []int32) {
-	need(len(src) == dst.Len() && (len(src) == 0 || dst.ElemBytes() == 4), "upload of %d integers to %d elements of %d bytes", len(src), dst.Len(), dst.ElemBytes())
+	if !(len(src) == dst.Len() && (len(src) == 0 || dst.ElemBytes() == 4)) {
+		refuse("upload of %d integers to %d elements of %d bytes", len(src), dst.Len(), dst.ElemBytes())
+	}
 	b.upload(dst.Addr(), src, nil)
 }
 
 // UploadBatch copies both in with one transfer.
 func (b *Backend) UploadBatch(ints gpu.Buffer, i []int32, floats gpu.Buffer, f []float64) {
-	need(len(i) == ints.Len() && len(f) == floats.Len() && (len(f) == 0 || floats.Addr() == ints.Addr()+uintptr(4*len(i))),
-		"upload of %d integers and %d floats to %d elements at %#x and %d at %#x", len(i), len(f), ints.Len(), ints.Addr(), floats.Len(), floats.Addr())
+	if !(len(i) == ints.Len() && len(f) == floats.Len() && (len(f) == 0 || floats.Addr() == ints.Addr()+uintptr(4*len(i)))) {
+		refuse("upload of %d integers and %d floats to %d elements at %#x and %d at %#x", len(i), len(f), ints.Len(), ints.Addr(), floats.Len(), floats.Addr())
+	}
 	b.upload(ints.Addr(), i, f)
 }
 
@@ -149,7 +154,9 @@ func (b *Backend) listed(t *target) bool {
 
 // Download waits for queued work and widens float32.
 func (b *Backend) Download(dst []float64, src gpu.Buffer) error {
-	need(len(dst) == src.Len() && (len(dst) == 0 || src.ElemBytes() == 4), "download of %d elements of %d bytes to %d floats", src.Len(), src.ElemBytes(), len(dst))
+	if !(len(dst) == src.Len() && (len(dst) == 0 || src.ElemBytes() == 4)) {
+		refuse("download of %d elements of %d bytes to %d floats", src.Len(), src.ElemBytes(), len(dst))
+	}
 	b.stats.Downloads++
 	b.stats.DownloadBytes += int64(4 * len(dst))
 	b.flush()

@@ -41,8 +41,8 @@ __attribute__((constructor)) static void bind(void) {
     void *f = usable ? dlsym(h, names[i]) : 0;
     tw_cu_table[i] = f ? f : usable ? (void *)too_old : (void *)no_device;
   }
+  tw_cu_table[AT_cuInit] = (void *)ok; /* it was called above */
   if (!usable) {
-    tw_cu_table[AT_cuInit] = (void *)ok;
     tw_cu_table[AT_cuDeviceGetCount] = (void *)none;
     tw_cu_table[AT_cuDriverGetVersion] = (void *)none;
   }
