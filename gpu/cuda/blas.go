@@ -34,10 +34,10 @@ func openBLAS() (file string, version int, why string) {
 	}
 	for _, f := range files {
 		s := C.CString(f)
-		missing := C.tw_blas_open(s)
+		missing := C.tw_cublas_open(s)
 		C.free(unsafe.Pointer(s))
 		if missing == nil {
-			return f, int(C.tw_blas_version()), ""
+			return f, int(C.tw_cublas_version()), ""
 		}
 		why = C.GoString(missing)
 	}
@@ -59,7 +59,7 @@ func (o *owner) createBLAS(*job) error {
 		return during(failed("cuMemAlloc", err), o.name, "the workspace of cuBLAS")
 	}
 	o.memory[uintptr(p)] = blasWorkspace
-	return during(blasError("cublasCreate", int(C.tw_blas_create(&o.blas, stream(o.compute), C.CUdeviceptr(p), blasWorkspace))), o.name, "cuBLAS")
+	return during(blasError("cublasCreate", int(C.tw_cublas_create(&o.blas, stream(o.compute), C.CUdeviceptr(p), blasWorkspace))), o.name, "cuBLAS")
 }
 
 func (o *owner) destroyBLAS() error {
@@ -68,7 +68,7 @@ func (o *owner) destroyBLAS() error {
 	}
 	h := o.blas
 	o.blas = nil
-	return blasError("cublasDestroy", int(C.tw_blas_destroy(h)))
+	return blasError("cublasDestroy", int(C.tw_cublas_destroy(h)))
 }
 
 // product queues a product for cuBLAS and says whether it is one: sizes fit 32 bits and there is nothing to fuse behind it, which

@@ -17,7 +17,7 @@ static struct {
 
 enum { FLOAT32 = 0, COMPUTE_32F = 68, DEFAULT_ALGORITHM = -1 };  // CUDA_R_32F, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT
 
-const char *tw_blas_open(const char *file) {
+const char *tw_cublas_open(const char *file) {
   void *h = dlopen(file, RTLD_NOW | RTLD_LOCAL);
   if (!h) return dlerror();
   const struct {
@@ -33,22 +33,22 @@ const char *tw_blas_open(const char *file) {
   return 0;
 }
 
-int tw_blas_version(void) {
+int tw_cublas_version(void) {
   int v[3] = {0, 0, 0};
   for (int i = 0; i < 3; i++) blas.property(i, &v[i]);
   return v[0] * 10000 + v[1] * 100 + v[2];
 }
 
-int tw_blas_create(void **handle, CUstream s, CUdeviceptr workspace, size_t bytes) {
+int tw_cublas_create(void **handle, CUstream s, CUdeviceptr workspace, size_t bytes) {
   int r = blas.create(handle);
   if (!r) r = blas.set_stream(*handle, s);
   if (!r) r = blas.set_workspace(*handle, (void *)workspace, bytes);  // a workspace of ours keeps products in graphs repeatable
   return r;
 }
 
-int tw_blas_destroy(void *handle) { return blas.destroy(handle); }
+int tw_cublas_destroy(void *handle) { return blas.destroy(handle); }
 
-tw_refusal tw_submit(const tw_launch *l, int n, const char *params, CUstream s, void *handle) {
+tw_refusal tw_cu_submit(const tw_launch *l, int n, const char *params, CUstream s, void *handle) {
   for (int i = 0; i < n; i++, l++) {
     const char *args = params + l->offset;
     int r;
@@ -66,13 +66,13 @@ tw_refusal tw_submit(const tw_launch *l, int n, const char *params, CUstream s, 
   return (tw_refusal){0, n};
 }
 
-CUresult tw_load(CUmodule *m, const void *image, char *log, unsigned bytes) {
+CUresult tw_cu_load(CUmodule *m, const void *image, char *log, unsigned bytes) {
   CUjit_option options[] = {CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
   void *values[] = {log, (void *)(size_t)bytes};
   return cuModuleLoadDataEx(m, image, 2, options, values);
 }
 
-CUresult tw_update(CUgraphExec e, CUgraph g) {
+CUresult tw_cu_update(CUgraphExec e, CUgraph g) {
   CUgraphExecUpdateResultInfo info;
   return cuGraphExecUpdate(e, g, &info);
 }

@@ -73,7 +73,7 @@ func load(image []byte) (m cu.Module, err error) {
 	log := (*C.char)(C.calloc(bytes, 1))
 	defer C.free(text)
 	defer C.free(unsafe.Pointer(log))
-	err = status("cuModuleLoadDataEx", C.tw_load((*C.CUmodule)(unsafe.Pointer(&m)), text, log, bytes))
+	err = status("cuModuleLoadDataEx", C.tw_cu_load((*C.CUmodule)(unsafe.Pointer(&m)), text, log, bytes))
 	if e, ok := err.(*Error); ok {
 		e.Detail = strings.TrimSpace(C.GoString(log))
 	}
@@ -97,7 +97,7 @@ func newLaunch(f cu.Function, grid, block [3]uint32, shared, offset, size int) l
 
 // submit queues launches and products on a stream and returns the index of the one that was refused.
 func submit(l []launch, params []byte, s cu.Stream, blas unsafe.Pointer) (int, error) {
-	r := C.tw_submit(&l[0], C.int(len(l)), (*C.char)(unsafe.Pointer(&params[0])), stream(s), blas)
+	r := C.tw_cu_submit(&l[0], C.int(len(l)), (*C.char)(unsafe.Pointer(&params[0])), stream(s), blas)
 	if r.status < 0 {
 		return int(r.at), blasError("cublasGemmEx", int(-r.status))
 	}
@@ -120,7 +120,7 @@ func instantiate(g captured) (e graphExec, err error) {
 
 // update gives an executable graph the parameters of g; ok is false where the two differ in more than parameters.
 func update(e graphExec, g captured) (ok bool, err error) {
-	r := C.tw_update(e, g)
+	r := C.tw_cu_update(e, g)
 	if r == C.CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE {
 		return false, nil
 	}

@@ -22,20 +22,20 @@ typedef struct {
   float beta;
 } tw_product;
 
-// tw_submit queues n elements on a stream, up to the first that is refused. A status of cuBLAS is negative.
+// tw_cu_submit queues n elements on a stream, up to the first that is refused. A status of cuBLAS is negative.
 typedef struct {
   int status, at;
 } tw_refusal;
-tw_refusal tw_submit(const tw_launch *l, int n, const char *params, CUstream s, void *blas);
+tw_refusal tw_cu_submit(const tw_launch *l, int n, const char *params, CUstream s, void *blas);
 
-// tw_load loads a module; log receives what the driver's compiler says about PTX.
-CUresult tw_load(CUmodule *m, const void *image, char *log, unsigned bytes);
+// tw_cu_load loads a module; log receives what the driver's compiler says about PTX.
+CUresult tw_cu_load(CUmodule *m, const void *image, char *log, unsigned bytes);
 
-// tw_update gives an executable graph the parameters of another graph.
-CUresult tw_update(CUgraphExec e, CUgraph g);
+// tw_cu_update gives an executable graph the parameters of another graph.
+CUresult tw_cu_update(CUgraphExec e, CUgraph g);
 
-// tw_blas_open binds cuBLAS from a file; it returns what is missing, or 0.
-const char *tw_blas_open(const char *file);
-int tw_blas_version(void);  // 120901 for 12.9.1
-int tw_blas_create(void **handle, CUstream s, CUdeviceptr workspace, size_t bytes);
-int tw_blas_destroy(void *handle);
+// tw_cublas_open binds cuBLAS from a file; it returns what is missing, or 0.
+const char *tw_cublas_open(const char *file);
+int tw_cublas_version(void);  // 120901 for 12.9.1
+int tw_cublas_create(void **handle, CUstream s, CUdeviceptr workspace, size_t bytes);
+int tw_cublas_destroy(void *handle);

@@ -23,6 +23,11 @@ var cache string
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("TAPWEIGHT_TEST_RUN"); dir != "" {
 		cfg := small(dir)
+		if device := os.Getenv("TAPWEIGHT_TEST_DEVICE"); device != "" { // which may be interpreted
+			cfg.Device, cfg.Width, cfg.Layers, cfg.Objectives = device, 16, 2, cfg.Objectives[1:3]
+			cfg.PretrainBatch, cfg.FinetuneBatch, cfg.PoolLimit = 8, 8, 100
+			cfg.MaxIterations, cfg.RetrainSteps, cfg.ValidateEvery, cfg.CheckpointEvery, cfg.LogEvery = 6, 4, 3, 2, 1
+		}
 		cfg.Cache = os.Getenv("TAPWEIGHT_TEST_CACHE")
 		if _, err := Run(context.Background(), cfg, runlog.NewConsole(os.Stdout, nil, true)); err != nil {
 			os.Stderr.WriteString(err.Error())
