@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 GO    ?= go
 BUILD := build
+# Idle threads of OpenMP sleep soon: see yieldEarly in cli/main.go.
+export GOMP_SPINCOUNT ?= 1000
 DEBS  := g++ librdkit-dev libboost-dev libdnnl-dev
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo dev)
 SOURCES := $(shell find kernels gpu model train cli -name '*.go' -o -name '*.cc' -o -name '*.h' -o -name '*.tsv' -o -name '*.csv' -o -name '*.smi' -o -name '*.ptx' -o -name '*.cubin')

@@ -20,6 +20,7 @@ import (
 var version = "dev"
 
 func main() {
+	yieldEarly()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	go func() { // the first Ctrl-C asks, the second ends: writes are atomic, so that nothing is lost
@@ -32,6 +33,19 @@ func main() {
 			os.Exit(130)
 		}
 		os.Exit(1)
+	}
+}
+
+// yieldEarly starts the command over, once, with idle OpenMP threads that spin for microseconds before they sleep. Left alone they
+// spin for milliseconds, and on a machine with other work each small operation then waits for a thread that spins elsewhere:
+// small networks become ten times slower. libgomp reads the variable as it is loaded, before main.
+func yieldEarly() {
+	const spin = "GOMP_SPINCOUNT"
+	if os.Getenv(spin) != "" || os.Getenv("OMP_WAIT_POLICY") != "" {
+		return
+	}
+	if self, err := os.Executable(); err == nil {
+		_ = syscall.Exec(self, os.Args, append(os.Environ(), spin+"=1000")) // returns only if it failed: then go on as it is
 	}
 }
 
