@@ -183,3 +183,88 @@ func (b *Backend) SoftmaxGrad(dx, y, dy gpu.Buffer) {
 	b.args.vector = args.SoftmaxGrad(dx, y, dy)
 	kernels.SoftmaxGrad(b.op(), &b.args.vector)
 }
+
+func (b *Backend) Aggregate(o gpu.Aggregate) {
+	b.args.aggregate = args.Aggregate(o)
+	kernels.Aggregate(b.op(), &b.args.aggregate)
+}
+
+func (b *Backend) EdgeGrad(e gpu.EdgeGrad) {
+	b.args.edgeGrad = args.EdgeGrad(e)
+	kernels.EdgeGrad(b.op(), &b.args.edgeGrad)
+}
+
+func (b *Backend) EmbeddingSum(out, table gpu.Mat, idx gpu.Buffer, fields int) {
+	b.args.embedding = args.EmbeddingSum(out, table, idx, fields)
+	kernels.Embedding(b.op(), &b.args.embedding)
+}
+
+func (b *Backend) EmbeddingSumGrad(dtable, dout gpu.Mat, idx gpu.Buffer, fields int) {
+	b.args.embedding = args.EmbeddingSumGrad(dtable, dout, idx, fields)
+	kernels.EmbeddingGrad(b.op(), &b.args.embedding)
+}
+
+func (b *Backend) SegmentMax(out gpu.Mat, arg gpu.Buffer, c gpu.CSR, h gpu.Mat) {
+	b.args.segmentMax = args.SegmentMax(out, arg, c, h)
+	kernels.SegmentMax(b.op(), &b.args.segmentMax)
+}
+
+func (b *Backend) SegmentMaxGrad(dh, dout gpu.Mat, arg gpu.Buffer) {
+	b.args.segmentMax = args.SegmentMaxGrad(dh, dout, arg)
+	kernels.SegmentMaxGrad(b.op(), &b.args.segmentMax)
+}
+
+func (b *Backend) SegmentMaxTangent(tout, th gpu.Mat, arg gpu.Buffer) {
+	b.args.segmentMax = args.SegmentMaxTangent(tout, th, arg)
+	kernels.SegmentMaxTangent(b.op(), &b.args.segmentMax)
+}
+
+func (b *Backend) GAT(g gpu.GAT) {
+	b.args.gat = args.GAT(g)
+	kernels.GAT(b.op(), &b.args.gat)
+}
+
+func (b *Backend) GATGrad(g gpu.GATGrad) {
+	b.args.gat = args.GATGrad(g)
+	kernels.GATGrad(b.op(), &b.args.gat)
+}
+
+func (b *Backend) GATTangent(g gpu.GATTangent) {
+	b.args.gat = args.GATTangent(g)
+	kernels.GATTangent(b.op(), &b.args.gat)
+}
+
+func (b *Backend) BatchNorm(o gpu.BatchNorm) {
+	b.args.norm = args.BatchNorm(o)
+	kernels.BatchNorm(b.op(), &b.args.norm)
+}
+
+func (b *Backend) BatchNormGrad(o gpu.BatchNormGrad) {
+	b.args.norm = args.BatchNormGrad(o)
+	kernels.BatchNormGrad(b.op(), &b.args.norm)
+}
+
+func (b *Backend) BatchNormTangent(o gpu.BatchNormTangent) {
+	b.args.norm = args.BatchNormTangent(o)
+	kernels.BatchNormTangent(b.op(), &b.args.norm)
+}
+
+func (b *Backend) BatchNormRunning(runMean, runVar, mean, rstd gpu.Buffer, momentum, total, eps float64) {
+	b.args.running = args.BatchNormRunning(runMean, runVar, mean, rstd, momentum, total, eps)
+	kernels.Running(b.op(), &b.args.running)
+}
+
+func (b *Backend) LayerNorm(o gpu.LayerNorm) {
+	b.args.norm = args.LayerNorm(o)
+	kernels.LayerNorm(b.op(), &b.args.norm)
+}
+
+func (b *Backend) LayerNormGrad(o gpu.LayerNormGrad) {
+	b.args.norm = args.LayerNormGrad(o)
+	kernels.LayerNormGrad(b.op(), &b.args.norm)
+}
+
+func (b *Backend) LayerNormTangent(o gpu.LayerNormTangent) {
+	b.args.norm = args.LayerNormTangent(o)
+	kernels.LayerNormTangent(b.op(), &b.args.norm)
+}

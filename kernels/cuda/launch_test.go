@@ -3,6 +3,7 @@ package cuda
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -10,14 +11,21 @@ import (
 
 // TestConstants holds the numbers of this package to those of the device code.
 func TestConstants(t *testing.T) {
-	header, err := os.ReadFile("common.cuh")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, value := range map[string]int{"kThreads": threads, "kWarps": threads / 32, "kSumElements": sumElements, "kSumRows": sumRows,
-		"kWarpColumns": warpColumns, "kKeepColumns": keepColumns} {
-		if !strings.Contains(string(header), fmt.Sprintf("\n  %s = %d,", name, value)) {
-			t.Errorf("common.cuh does not say %s = %d", name, value)
+	for header, constants := range map[string]map[string]int{
+		"common.cuh": {"kThreads": threads, "kWarps": threads / 32, "kSumElements": sumElements, "kSumRows": sumRows,
+			"kWarpColumns": warpColumns, "kKeepColumns": keepColumns},
+		"columns.cuh": {"kTileRows": tileRows, "kSumWarps": sumWarps},
+		"segment.cuh": {"kChunk": chunk, "kTableFloats": tableFloats, "kTableRows": tableRows},
+		"norm.cu":     {"kKept": kept},
+	} {
+		text, err := os.ReadFile(header)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, value := range constants {
+			if !strings.Contains(string(text), fmt.Sprintf("\n  %s = %d,", name, value)) {
+				t.Errorf("%s does not say %s = %d", header, name, value)
+			}
 		}
 	}
 }
@@ -53,16 +61,42 @@ func TestImages(t *testing.T) {
 
 // TestKernels finds a launch for every kernel and a kernel for every launch: names are strings, which no compiler checks.
 func TestKernels(t *testing.T) {
-	entry := regexp.MustCompile(`\.entry (\w+)\(`)
-	kernels := map[string]bool{}
+	kernels, launched := map[string]bool{}, map[string]bool{}
 	for _, m := range PTX() {
-		for _, e := range entry.FindAllStringSubmatch(string(m.Data), -1) {
+		for _, e := range regexp.MustCompile(`\.entry (\w+)\(`).FindAllStringSubmatch(string(m.Data), -1) {
 			kernels[e[1]] = true
 		}
 	}
-	for _, want := range []string{fillKernels.v4, fillKernels.v1, mulKernels.v4, mulKernels.v1} {
-		if !kernels[want] {
-			t.Errorf("no kernel %s", want)
+	sources, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range sources {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`\b(n|rowN)amed\("(\w+)"\)`).FindAllStringSubmatch(string(text), -1) {
+			all := []variants{named(m[2])}
+			if m[1] == "rowN" {
+				all = []variants{rowNamed(m[2]).warp, rowNamed(m[2]).block}
+			}
+			for _, v := range all {
+				launched[v.v4], launched[v.v1] = true, true
+			}
+		}
+		for _, m := range regexp.MustCompile(`"(tw_\w+_f32)"`).FindAllStringSubmatch(string(text), -1) {
+			launched[m[1]] = true
+		}
+	}
+	for k := range kernels {
+		if !launched[k] {
+			t.Errorf("nothing launches %s", k)
+		}
+	}
+	for k := range launched {
+		if !kernels[k] {
+			t.Errorf("there is no kernel %s", k)
 		}
 	}
 }

@@ -1,0 +1,144 @@
+// Sums over the rows of a matrix for every column, in parts of a fixed size, and walks over tiles of a matrix in which a thread
+// stays on its columns.
+#pragma once
+#include "common.cuh"
+
+enum : int {
+  kAhead = 4,       // loads a thread has under way
+  kSumWarps = 32,   // warps that share the parts of one sum
+  kTileRows = 128,  // rows of a tile, and of a part of a column sum
+};
+
+// A kernel of which so many blocks must fit on a multiprocessor. Without it ptxas aims at four of kThreads threads, and would
+// rather spill than use a few more of the registers there are.
+#define TW_KERNEL_OF(threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks)
+
+TW_DEV int64_t pieces(int64_t n, int64_t size) { return (n + size - 1) / size; }
+TW_DEV int64_t padded(int64_t cols) { return (cols + 3) / 4 * 4; }  // leading dimension in scratch
+
+template <int V>
+TW_DEV void add(Pack<V> &sum, const Pack<V> &x) {
+#pragma unroll
+  for (int e = 0; e < V; e++) sum.v[e] += x.v[e];
+}
+
+template <int V>
+TW_DEV void add_scaled(Pack<V> &sum, float s, const Pack<V> &x) {
+#pragma unroll
+  for (int e = 0; e < V; e++) sum.v[e] += s * x.v[e];
+}
+
+// ordered_sum adds term(k), a Pack<V>, for k = lo, lo+step, ... below hi, in order.
+template <int V, class F>
+TW_DEV Pack<V> ordered_sum(int64_t lo, int64_t hi, int64_t step, F term) {
+  Pack<V> sum = {};
+  for (int64_t k = lo; k < hi; k += kAhead * step) {
+    Pack<V> x[kAhead];
+#pragma unroll
+    for (int i = 0; i < kAhead; i++) x[i] = k + i * step < hi ? term(k + i * step) : Pack<V>{};
+#pragma unroll
+    for (int i = 0; i < kAhead; i++) add(sum, x[i]);
+  }
+  return sum;
+}
+
+// ---------------------------------------------------------------- tiles
+
+// Tile is rows [lo, hi) of columns [c0, c0+width), the share of one block of kThreads threads.
+struct Tile {
+  int64_t part, lo, hi, c0;
+  int width;
+};
+
+// tiles calls f(Tile) for all tiles of kTileRows rows and 32 V columns; tiles of rows lie along the grid's x, of columns along y.
+template <int V, class F>
+TW_DEV void tiles(int64_t rows, int64_t cols, F f) {
+  for (int64_t p = blockIdx.x; p * kTileRows < rows; p += gridDim.x)
+    for (int64_t c = static_cast<int64_t>(blockIdx.y) * (32 * V); c < cols; c += static_cast<int64_t>(gridDim.y) * (32 * V)) {
+      const int64_t lo = p * kTileRows, hi = lo + kTileRows < rows ? lo + kTileRows : rows;
+      f(Tile{p, lo, hi, c, static_cast<int>(cols - c < 32 * V ? cols - c : 32 * V)});
+    }
+}
+
+// tile_columns calls f(w, c, r) for the columns of a tile that this thread has; r is the first of its rows, which are kWarps apart.
+template <int V, class F>
+TW_DEV void tile_columns(const Tile &t, F f) {
+  along<V>(t.width, threadIdx.x % 32, 32, [&](auto w, int64_t c) { f(w, t.c0 + c, t.lo + threadIdx.x / 32); });
+}
+
+// map_columns is for matrices whose elements become others, column by column: columns(w, c) returns an object whose load(r) reads
+// and whose store(r, x) writes a piece of row r. Loads of Ahead rows run ahead of stores, which the compiler cannot arrange where
+// the output may be an input.
+template <int V, int Ahead, class F>
+TW_DEV void map_columns(int64_t rows, int64_t cols, F columns) {
+  tiles<V>(rows, cols, [&](const Tile &t) {
+    tile_columns<V>(t, [&](auto w, int64_t c, int64_t r0) {
+      const auto column = columns(w, c);
+      for (int64_t r = r0; r < t.hi; r += Ahead * kWarps) {
+        decltype(column.load(r)) x[Ahead];
+#pragma unroll
+        for (int i = 0; i < Ahead; i++)
+          if (r + i * kWarps < t.hi) x[i] = column.load(r + i * kWarps);
+#pragma unroll
+        for (int i = 0; i < Ahead; i++)
+          if (r + i * kWarps < t.hi) column.store(r + i * kWarps, x[i]);
+      }
+    });
+  });
+}
+
+// column_sums leaves in scratch[part][n][c], n < N, the sums over the rows of each part of what the object columns(w, c) adds by
+// add(r, sum), sum being N pieces. part_sums adds up the parts.
+template <int N, int V, class F>
+TW_DEV void column_sums(int64_t rows, int64_t cols, void *scratch, F columns) {
+  __shared__ __align__(16) float share[kWarps][N][32 * V];
+  const int64_t ld = padded(cols);
+  tiles<V>(rows, cols, [&](const Tile &t) {
+    tile_columns<V>(t, [&](auto w, int64_t c, int64_t r0) {
+      constexpr int W = decltype(w)::value;
+      const auto column = columns(w, c);
+      Pack<W> sum[N] = {};
+#pragma unroll 2
+      for (int64_t r = r0; r < t.hi; r += kWarps) column.add(r, sum);
+#pragma unroll
+      for (int n = 0; n < N; n++) store(share[threadIdx.x / 32][n] + (c - t.c0), sum[n]);
+    });
+    __syncthreads();
+    for (int i = threadIdx.x; i < N * 32 * V; i += kThreads) {
+      const int n = i / (32 * V), c = i % (32 * V);
+      if (c >= t.width) continue;
+      float sum = 0;
+#pragma unroll
+      for (int k = 0; k < kWarps; k++) sum += share[k][n][c];
+      static_cast<float *>(scratch)[(t.part * N + n) * ld + t.c0 + c] = sum;
+    }
+    __syncthreads();
+  });
+}
+
+// part_sums gives put(w, i, c, sum), for each of n×cols sums, the sum over the parts of scratch[part][i][c]; rows of scratch are
+// padded. kSumWarps warps share a sum: each adds every kSumWarps-th part in order, then they are added in order. blockDim is
+// (32, kSumWarps).
+template <int V, class F>
+TW_DEV void part_sums(int64_t parts, int64_t n, int64_t cols, const float *scratch, F put) {
+  __shared__ __align__(16) float share[kSumWarps][32 * V];
+  const int64_t ld = padded(cols), tiles = pieces(cols, 32 * V);
+  for (int64_t u = blockIdx.x; u < n * tiles; u += gridDim.x) {
+    const int64_t i = u / tiles, c0 = u % tiles * (32 * V), width = cols - c0 < 32 * V ? cols - c0 : 32 * V;
+    along<V>(width, threadIdx.x, 32, [&](auto w, int64_t c) {
+      constexpr int W = decltype(w)::value;
+      store(share[threadIdx.y] + c, ordered_sum<W>(threadIdx.y, parts, kSumWarps, [&](int64_t p) { return load<W>(scratch + (p * n + i) * ld + c0 + c); }));
+    });
+    __syncthreads();
+    if (threadIdx.y == 0)
+      along<V>(width, threadIdx.x, 32, [&](auto w, int64_t c) {
+        constexpr int W = decltype(w)::value;
+        Pack<W> sum = {};
+#pragma unroll 8
+        for (int k = 0; k < kSumWarps; k++) add(sum, load<W>(share[k] + c));
+        put(w, i, c0 + c, sum);
+      });
+    __syncthreads();
+  }
+}
+
