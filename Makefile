@@ -55,7 +55,10 @@ cuda: deps $(BUILD)/cuda/env ## build ./tapweight with the CUDA backend (cuda.h 
 demo: build ## set up, build, and learn the weights of five objectives for ESOL (under two minutes)
 	./tapweight run --out $(BUILD)/demo-$$(date +%Y%m%d-%H%M%S) --weights learned,uniform,none
 
-test: build ## every test
+emu: deps ## build build/emu/libcuda.so.1, a CUDA driver that runs PTX on the host (TAPWEIGHT_LIBCUDA=FILE selects it)
+	@$(MAKE) -s -j$$(nproc) -C kernels/emu
+
+test: build emu ## every test
 	$(GO) test ./...
 
 race: build ## the tests of the concurrent parts under the race detector
