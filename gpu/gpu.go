@@ -366,6 +366,8 @@ type ElementOps interface {
 	AddScaled(y, x Mat, s float64)
 	// CopyMat: y = x.
 	CopyMat(y, x Mat)
+	// ScaleMat: y = c*s[0]*x; s may be nil (then y = c*x). y may be x.
+	ScaleMat(y, x Mat, c float64, s Buffer)
 	// RowDot: out[i] (+)= scale * <a[i,:], b[i,:]>.
 	RowDot(out Buffer, a, b Mat, scale float64, accumulate bool)
 	// RowScale: dst[i,:] (+)= scale * s[i] * src[i,:].

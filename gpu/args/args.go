@@ -252,6 +252,13 @@ func CopyMat(y, x gpu.Mat) abi.ElementArgs {
 	return a
 }
 
+// ScaleMat fills the arguments of gpu.ScaleMat.
+func ScaleMat(y, x gpu.Mat, c float64, s gpu.Buffer) abi.ElementArgs {
+	a := element("scale", y, x)
+	a.S, a.V = c, optional("scale", "s", s, 1)
+	return a
+}
+
 // RowDot fills the arguments of gpu.RowDot.
 func RowDot(out gpu.Buffer, x, y gpu.Mat, scale float64, accumulate bool) abi.ElementArgs {
 	a := element("row-dot", y, x)

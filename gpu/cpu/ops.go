@@ -152,6 +152,12 @@ func (b *Backend) CopyMat(y, x gpu.Mat) {
 	b.stats.Launches++
 }
 
+func (b *Backend) ScaleMat(y, x gpu.Mat, c float64, s gpu.Buffer) {
+	a := args.ScaleMat(y, x, c, s)
+	kernels.ScaleMat(&a)
+	b.stats.Launches++
+}
+
 func (b *Backend) RowDot(out gpu.Buffer, x, y gpu.Mat, scale float64, accumulate bool) {
 	a := args.RowDot(out, x, y, scale, accumulate)
 	kernels.RowDot(&a)

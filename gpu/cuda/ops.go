@@ -59,6 +59,11 @@ func (b *Backend) CopyMat(y, x gpu.Mat) {
 	kernels.CopyMat(b.op(), &b.args.element)
 }
 
+func (b *Backend) ScaleMat(y, x gpu.Mat, c float64, s gpu.Buffer) {
+	b.args.element = args.ScaleMat(y, x, c, s)
+	kernels.ScaleMat(b.op(), &b.args.element)
+}
+
 func (b *Backend) RowDot(out gpu.Buffer, x, y gpu.Mat, scale float64, accumulate bool) {
 	b.args.element = args.RowDot(out, x, y, scale, accumulate)
 	kernels.RowDot(b.op(), &b.args.element)

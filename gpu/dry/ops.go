@@ -102,6 +102,10 @@ func (b *Backend) AddScaled(_, x gpu.Mat, _ float64) {
 
 func (b *Backend) CopyMat(_, x gpu.Mat) { b.add("CopyMat", b.float.Map(x.Rows*x.Cols, 1, 0, false)) }
 
+func (b *Backend) ScaleMat(_, x gpu.Mat, _ float64, _ gpu.Buffer) {
+	b.add("ScaleMat", b.float.Map(x.Rows*x.Cols, 1, 1, false))
+}
+
 func (b *Backend) RowDot(_ gpu.Buffer, x, _ gpu.Mat, _ float64, accumulate bool) {
 	b.add("RowDot", b.float.RowDot(x.Rows, x.Cols, accumulate))
 }

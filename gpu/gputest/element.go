@@ -46,6 +46,13 @@ func elementCases() []testCase {
 		add("CopyMat/"+size, func(m *machine) {
 			m.CopyMat(m.outMat("y", rows, cols), m.inMat("x", m.matrix(rows, cols)))
 		})
+		add("ScaleMat/"+size, func(m *machine) {
+			m.ScaleMat(m.outMat("y", rows, cols), m.inMat("x", m.matrix(rows, cols)), -1.3, m.in("s", []float64{0.75}))
+		})
+		add("ScaleMat/"+size+"/in place", func(m *machine) {
+			y := m.inoutMat("y", m.matrix(rows, cols))
+			m.ScaleMat(y, y, -1.3, gpu.Buffer{})
+		})
 		for _, accumulate := range both {
 			add("RowDot/"+size+option(accumulate, "accumulate"), func(m *machine) {
 				a, b := m.inMat("a", m.matrix(rows, cols)), m.inMat("b", m.matrix(rows, cols))

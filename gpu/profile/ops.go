@@ -94,6 +94,10 @@ func (p *Backend) CopyMat(y, x gpu.Mat) {
 	p.time("", func(d gpu.Backend) { d.CopyMat(y, x) })
 }
 
+func (p *Backend) ScaleMat(y, x gpu.Mat, c float64, s gpu.Buffer) {
+	p.time("", func(d gpu.Backend) { d.ScaleMat(y, x, c, s) })
+}
+
 func (p *Backend) RowDot(out gpu.Buffer, x, y gpu.Mat, scale float64, accumulate bool) {
 	p.time("", func(d gpu.Backend) { d.RowDot(out, x, y, scale, accumulate) })
 }

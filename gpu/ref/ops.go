@@ -192,6 +192,12 @@ func (b *Device[T]) CopyMat(y, x gpu.Mat) {
 	ref.CopyMat(mat[T](y), mat[T](x))
 }
 
+func (b *Device[T]) ScaleMat(y, x gpu.Mat, c float64, s gpu.Buffer) {
+	b.stats.Launches++
+	alike("scale", x, y)
+	ref.ScaleMat(mat[T](y), mat[T](x), scalar[T](c, s))
+}
+
 func (b *Device[T]) RowDot(out gpu.Buffer, x, y gpu.Mat, scale float64, accumulate bool) {
 	b.stats.Launches++
 	alike("row-dot", x, y)

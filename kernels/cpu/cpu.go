@@ -53,6 +53,8 @@ package cpu
 #cgo nocallback tw_add_scaled
 #cgo noescape tw_copy_mat
 #cgo nocallback tw_copy_mat
+#cgo noescape tw_scale_mat
+#cgo nocallback tw_scale_mat
 #cgo noescape tw_row_dot
 #cgo nocallback tw_row_dot
 #cgo noescape tw_row_scale
@@ -191,6 +193,9 @@ func AddScaled(a *abi.ElementArgs) { C.tw_add_scaled((*C.tw_element_args)(unsafe
 
 // CopyMat calls tw_copy_mat.
 func CopyMat(a *abi.ElementArgs) { C.tw_copy_mat((*C.tw_element_args)(unsafe.Pointer(a))) }
+
+// ScaleMat calls tw_scale_mat.
+func ScaleMat(a *abi.ElementArgs) { C.tw_scale_mat((*C.tw_element_args)(unsafe.Pointer(a))) }
 
 // RowDot calls tw_row_dot.
 func RowDot(a *abi.ElementArgs) { C.tw_row_dot((*C.tw_element_args)(unsafe.Pointer(a))) }

@@ -103,6 +103,17 @@ void copy_mat(const tw_element_args *a) {
   over(a->x.rows, a->x.rows * a->x.cols, [&](int64_t r) { memmove(row(a->y, r), row(a->x, r), a->x.cols * sizeof(float)); });
 }
 
+// y = s v[0] x; y may be x
+void scale_mat(const tw_element_args *a) {
+  const int64_t n = a->x.cols;
+  const float s = static_cast<float>(a->s * (a->v ? *a->v : 1.0f));
+  over(a->x.rows, a->x.rows * n, [&](int64_t r) {
+    const float *x = row(a->x, r);
+    float *y = row(a->y, r);
+    for (int64_t j = 0; j < n; j++) y[j] = s * x[j];
+  });
+}
+
 // v[i] (+)= s <x_i, z_i>
 void row_dot(const tw_element_args *a) {
   over(a->x.rows, a->x.rows * a->x.cols, [&](int64_t r) {

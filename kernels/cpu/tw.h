@@ -14,7 +14,7 @@ extern "C" {
   X(layer_norm, tw_norm_args) X(layer_norm_grad, tw_norm_args) X(layer_norm_tangent, tw_norm_args)                     \
   X(running, tw_running_args)                                                                                         \
   X(activate, tw_element_args) X(activate_grad, tw_element_args) X(dropout, tw_element_args) X(add_scaled, tw_element_args) \
-  X(copy_mat, tw_element_args) X(row_dot, tw_element_args) X(row_scale, tw_element_args)                               \
+  X(copy_mat, tw_element_args) X(scale_mat, tw_element_args) X(row_dot, tw_element_args) X(row_scale, tw_element_args) \
   X(row_normalize, tw_element_args) X(row_normalize_jac, tw_element_args) X(dot_mat, tw_element_args)                  \
   X(softmax_ce, tw_loss_args) X(element_loss, tw_loss_args) X(ntxent, tw_loss_args) X(pair_distance, tw_loss_args)     \
   X(fill, tw_vector_args) X(copy, tw_vector_args) X(scale, tw_vector_args) X(axpy, tw_vector_args)                     \

@@ -120,6 +120,20 @@ TW_DEV void copy_mat(const tw_element_args &a) {
 }
 TW_BOTH(copy_mat)
 
+// tw_scale_mat_f32: y = s*v[0]*x; v may be null (1), y may be x. bytes 8NC, flops NC
+template <int V>
+TW_DEV void scale_mat(const tw_element_args &a) {
+  const float s = static_cast<float>(a.s * (a.v ? *a.v : 1.0f));
+  each<V>(a, 0, [&](auto w, int64_t r, int64_t c) {
+    constexpr int W = decltype(w)::value;
+    Pack<W> x = load<W>(row(a.x, r) + c);
+#pragma unroll
+    for (int e = 0; e < W; e++) x.v[e] *= s;
+    return x;
+  });
+}
+TW_BOTH(scale_mat)
+
 // tw_row_scale_f32: y_r (+)= s*v[r]*x_r. bytes 8NC+4N, 12NC+4N added; flops NC
 template <int V>
 TW_DEV void row_scale(const tw_element_args &a) {

@@ -8,6 +8,7 @@ var (
 	dropoutKernels         = named("dropout")
 	addScaledKernels       = named("add_scaled")
 	copyMatKernels         = named("copy_mat")
+	scaleMatKernels        = named("scale_mat")
 	rowScaleKernels        = named("row_scale")
 	rowDotKernels          = named("row_dot")
 	rowNormalizeKernels    = named("row_normalize")
@@ -42,6 +43,9 @@ func AddScaled(q Queue, a *abi.ElementArgs) { elements(q, addScaledKernels, a) }
 
 // CopyMat queues gpu.CopyMat.
 func CopyMat(q Queue, a *abi.ElementArgs) { elements(q, copyMatKernels, a) }
+
+// ScaleMat queues gpu.ScaleMat.
+func ScaleMat(q Queue, a *abi.ElementArgs) { elements(q, scaleMatKernels, a) }
 
 // RowScale queues gpu.RowScale.
 func RowScale(q Queue, a *abi.ElementArgs) { elements(q, rowScaleKernels, a) }

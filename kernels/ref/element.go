@@ -119,6 +119,16 @@ func CopyMat[T Real](y, x M[T]) {
 	}
 }
 
+// ScaleMat: y = s*x.
+func ScaleMat[T Real](y, x M[T], s T) {
+	for i := range x.Rows {
+		dst := y.Row(i)
+		for j, v := range x.Row(i) {
+			dst[j] = s * v
+		}
+	}
+}
+
 // RowDot: out[i] (+)= scale*<a_i,b_i>.
 func RowDot[T Real](out []T, a, b M[T], scale T, accumulate bool) {
 	for i := range a.Rows {

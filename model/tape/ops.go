@@ -61,9 +61,9 @@ func (t *Tape) Similarity(a, b *Var, scale float64) *Var {
 	in := []*Var{a, b}
 	y := t.newVar(a.Value.Rows, b.Value.Rows, in...)
 	t.B.Gemm(gpu.Gemm{A: a.Value, B: b.Value, C: y.Value, TransB: true})
-	t.B.Scale(y.Value.Buf, scale, gpu.Buffer{})
+	t.B.ScaleMat(y.Value, y.Value, scale, gpu.Buffer{})
 	return t.record(y, in, nil, func() {
-		t.B.Scale(y.grad.Buf, scale, gpu.Buffer{})
+		t.B.ScaleMat(y.grad, y.grad, scale, gpu.Buffer{})
 		if a.needs {
 			da, acc := t.gradOf(a)
 			t.B.Gemm(gpu.Gemm{A: y.grad, B: b.Value, C: da, Accumulate: acc})
@@ -82,7 +82,7 @@ func (t *Tape) Similarity(a, b *Var, scale float64) *Var {
 		if tb := t.tangentOf(b); !tb.IsNil() {
 			t.B.Gemm(gpu.Gemm{A: a.Value, B: tb, C: ty, TransB: true, Accumulate: wrote})
 		}
-		t.B.Scale(ty.Buf, scale, gpu.Buffer{})
+		t.B.ScaleMat(ty, ty, scale, gpu.Buffer{})
 	})
 }
 

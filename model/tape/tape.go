@@ -227,18 +227,12 @@ func (t *Tape) Backward(grads param.Binding, keep bool, seeds ...Seed) {
 			}
 			g, acc := t.gradOf(term.x)
 			if !acc {
-				t.B.CopyMat(g, term.dx)
-				if !s.Scale.IsNil() {
-					t.B.Scale(g.Buf, 1, s.Scale)
-				}
+				t.B.ScaleMat(g, term.dx, 1, s.Scale)
 				continue
 			}
 			// A prediction that several terms read: scale a copy, then add.
 			tmp := t.A.Mat(g.Rows, g.Cols)
-			t.B.CopyMat(tmp, term.dx)
-			if !s.Scale.IsNil() {
-				t.B.Scale(tmp.Buf, 1, s.Scale)
-			}
+			t.B.ScaleMat(tmp, term.dx, 1, s.Scale)
 			t.B.AddScaled(g, tmp, 1)
 			t.A.Free(tmp.Buf)
 		}
