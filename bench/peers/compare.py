@@ -153,7 +153,7 @@ def main():
         body += ["### One iteration", "", "GIN 5×300, 1 024 pool molecules in four views, 64 + 64 task molecules, five objectives (cluster-100, -1000, -10000, "
                  "mask-atom, contrast), SGD.", "", *text, "", products(a), ""]
     if "small" in a.only:
-        text, about = iterations(a, ["--pretrain-batch", "64"], 9)
+        text, about = iterations(a, ["--pretrain-batch", "64"], 5)
         body += ["### Small batches", "", "The same with 64 pool molecules.", "", *text, ""]
     if "embed" in a.only:
         body += ["### A whole set", "", *embedding(a), ""]
