@@ -96,7 +96,7 @@ func sparseCases() []testCase {
 		c := m.csr("CSR", m.graph(37, 41, 5), true, true)
 		m.Aggregate(gpu.Aggregate{CSR: c, H: m.inMat("H", m.matrix(41, 20)), Out: m.outMat("Out", 37, 20)})
 	}})
-	for _, s := range [][4]int{{0, 2, 5, 7}, {1, 1, 1, 1}, {13, 2, 9, 17}, {1031, 9, 120, 40}, {2100, 2, 3, 300}} { // rows, fields, table rows, channels
+	for _, s := range [][4]int{{0, 2, 5, 7}, {1, 1, 1, 1}, {13, 2, 9, 17}, {301, 2, 1000, 36}, {1031, 9, 120, 40}, {2100, 2, 3, 300}} { // rows, fields, table rows, channels
 		name := sizes(s[:]...)
 		cases = append(cases, testCase{"EmbeddingSum/" + name, func(m *machine) {
 			idx := m.ints("idx", input, m.index(s[0]*s[1], 0, s[2]))

@@ -28,16 +28,48 @@ TW_DEV void add_scaled(Pack<V> &sum, float s, const Pack<V> &x) {
   for (int e = 0; e < V; e++) sum.v[e] += s * x.v[e];
 }
 
-// ordered_sum adds term(k), a Pack<V>, for k = lo, lo+step, ... below hi, in order.
-template <int V, class F>
+// load_if is load where there, otherwise it touches nothing and returns 0 (or what is given), from memory that the kernel does not
+// write. As a predicated instruction and not a branch, so that several can be under way: compilers put what is done with the
+// value into the branch, and wait there.
+template <int V>
+TW_DEV Pack<V> load_if(const float *p, bool there) {
+  Pack<V> x = {};
+  if constexpr (V == 4)
+    asm("{ .reg .pred q; setp.ne.s32 q, %5, 0; @q ld.global.nc.v4.f32 {%0, %1, %2, %3}, [%4]; }"
+        : "+f"(x.v[0]), "+f"(x.v[1]), "+f"(x.v[2]), "+f"(x.v[3])
+        : "l"(__cvta_generic_to_global(p)), "r"(static_cast<int>(there)));
+  else
+    asm("{ .reg .pred q; setp.ne.s32 q, %2, 0; @q ld.global.nc.f32 %0, [%1]; }"
+        : "+f"(x.v[0])
+        : "l"(__cvta_generic_to_global(p)), "r"(static_cast<int>(there)));
+  return x;
+}
+
+TW_DEV float load_if(const float *p, bool there, float otherwise) {
+  asm("{ .reg .pred q; setp.ne.s32 q, %2, 0; @q ld.global.nc.f32 %0, [%1]; }"
+      : "+f"(otherwise)
+      : "l"(__cvta_generic_to_global(p)), "r"(static_cast<int>(there)));
+  return otherwise;
+}
+
+TW_DEV int32_t load_if(const int32_t *p, bool there) {
+  int32_t x = 0;
+  asm("{ .reg .pred q; setp.ne.s32 q, %2, 0; @q ld.global.nc.s32 %0, [%1]; }"
+      : "+r"(x)
+      : "l"(__cvta_generic_to_global(p)), "r"(static_cast<int>(there)));
+  return x;
+}
+
+// ordered_sum adds the pieces term(k, true) for k = lo, lo+step, ... below hi, in order. term(k, false) must be 0 and load nothing.
+template <int V, int Ahead = kAhead, class F>
 TW_DEV Pack<V> ordered_sum(int64_t lo, int64_t hi, int64_t step, F term) {
   Pack<V> sum = {};
-  for (int64_t k = lo; k < hi; k += kAhead * step) {
-    Pack<V> x[kAhead];
+  for (int64_t k = lo; k < hi; k += Ahead * step) {
+    Pack<V> x[Ahead];
 #pragma unroll
-    for (int i = 0; i < kAhead; i++) x[i] = k + i * step < hi ? term(k + i * step) : Pack<V>{};
+    for (int i = 0; i < Ahead; i++) x[i] = term(k + i * step, k + i * step < hi);
 #pragma unroll
-    for (int i = 0; i < kAhead; i++) add(sum, x[i]);
+    for (int i = 0; i < Ahead; i++) add(sum, x[i]);
   }
   return sum;
 }
@@ -127,7 +159,7 @@ TW_DEV void part_sums(int64_t parts, int64_t n, int64_t cols, const float *scrat
     const int64_t i = u / tiles, c0 = u % tiles * (32 * V), width = cols - c0 < 32 * V ? cols - c0 : 32 * V;
     along<V>(width, threadIdx.x, 32, [&](auto w, int64_t c) {
       constexpr int W = decltype(w)::value;
-      store(share[threadIdx.y] + c, ordered_sum<W>(threadIdx.y, parts, kSumWarps, [&](int64_t p) { return load<W>(scratch + (p * n + i) * ld + c0 + c); }));
+      store(share[threadIdx.y] + c, ordered_sum<W>(threadIdx.y, parts, kSumWarps, [&](int64_t p, bool there) { return load_if<W>(scratch + (p * n + i) * ld + c0 + c, there); }));
     });
     __syncthreads();
     if (threadIdx.y == 0)

@@ -37,6 +37,7 @@ struct Head {
   template <class F>
   __device__ float dot(const float *u, F v) const {
     float s = 0;
+#pragma unroll 2
     for (int64_t j = V * lane; j < c; j += 32 * V) {
       const Pack<V> p = load<V>(u + j), q = v(j);
 #pragma unroll
@@ -47,16 +48,18 @@ struct Head {
 
   // node is a piece of a row of x or of its tangent, message that of edge k: x[col[k]] + e[code[k]].
   __device__ Pack<V> node(const tw_mat &x, int64_t i, int64_t j) const { return load<V>(row(x, i) + h * c + j); }
-  __device__ Pack<V> message(const tw_mat &x, const tw_mat &e, int64_t k, int64_t j) const {
-    Pack<V> m = node(x, a.csr.col[k], j);
-    add(m, load<V>(row(e, a.csr.code[k]) + h * c + j));
+  __device__ Pack<V> message(const tw_mat &x, const tw_mat &e, int64_t k, int64_t j, bool there = true) const {
+    Pack<V> m = load_if<V>(row(x, load_if(a.csr.col + k, there)) + h * c + j, there);
+    add(m, load_if<V>(row(e, load_if(a.csr.code + k, there)) + h * c + j, there));
     return m;
   }
 
-  // weighted_sum writes to out the sum over the edges of term(k, j), a piece at channel j.
+  // weighted_sum writes to out the sum over the edges of term(k, j, true), a piece at channel j.
   template <class F>
   __device__ void weighted_sum(const tw_mat &out, F term) const {
-    for (int64_t j = V * lane; j < c; j += 32 * V) store(row(out, r) + h * c + j, ordered_sum<V>(lo, hi, 1, [&](int64_t k) { return term(k, j); }));
+#pragma unroll 1
+    for (int64_t j = V * lane; j < c; j += 32 * V)
+      store(row(out, r) + h * c + j, ordered_sum<V, 2>(lo, hi, 1, [&](int64_t k, bool there) { return term(k, j, there); }));
   }
 };
 
@@ -97,9 +100,9 @@ TW_DEV void gat(const tw_gat_args &a) {
     sum = warp_sum(sum);
     for (int64_t k = w.lo + w.lane; k < w.hi; k += 32) row(a.alpha, k)[w.h] /= sum;
     __syncwarp();
-    w.weighted_sum(a.out, [&](int64_t k, int64_t j) {
+    w.weighted_sum(a.out, [&](int64_t k, int64_t j, bool there) {
       Pack<V> m = {};
-      add_scaled(m, row(a.alpha, k)[w.h], w.message(a.x, a.e, k, j));
+      add_scaled(m, there ? row(a.alpha, k)[w.h] : 0, w.message(a.x, a.e, k, j, there));
       return m;
     });
   });
@@ -125,11 +128,11 @@ TW_DEV void gat_tangent(const tw_gat_args &a, float *slope) {
       if (w.lane == 0) slope[k * a.heads + w.h] = t;
     }
     __syncwarp();
-    w.weighted_sum(a.tout, [&](int64_t k, int64_t j) {
-      const float alpha = row(a.alpha, k)[w.h];
+    w.weighted_sum(a.tout, [&](int64_t k, int64_t j, bool there) {
+      const float alpha = load_if(row(a.alpha, k) + w.h, there, 0), t = there ? slope[k * a.heads + w.h] : 0;
       Pack<V> m = {};
-      add_scaled(m, alpha * (slope[k * a.heads + w.h] - mean), w.message(a.x, a.e, k, j));
-      add_scaled(m, alpha, w.message(a.tx, a.te, k, j));
+      add_scaled(m, alpha * (t - mean), w.message(a.x, a.e, k, j, there));
+      add_scaled(m, alpha, w.message(a.tx, a.te, k, j, there));
       return m;
     });
   });
@@ -195,8 +198,12 @@ TW_DEV void gat_grad_nodes(const tw_gat_args &a, const GatScratch &s) {
   warp_rows(a.x.rows * a.heads, [&](int64_t u) {
     const int64_t v = u / a.heads, h = u % a.heads;
     const int lane = threadIdx.x % 32;
-    const auto own = ordered_sum<1>(a.tself.ptr[v] + lane, a.tself.ptr[v + 1], 32, [&](int64_t i) { return Pack<1>{s.rows[a.tself.col[i] * a.heads + h]}; });
-    const auto sent = ordered_sum<1>(a.t.ptr[v] + lane, a.t.ptr[v + 1], 32, [&](int64_t i) { return Pack<1>{row(a.dscore, a.t.col[i])[h]}; });
+    const auto own = ordered_sum<1>(a.tself.ptr[v] + lane, a.tself.ptr[v + 1], 32, [&](int64_t i, bool there) {
+      return load_if<1>(s.rows + load_if(a.tself.col + i, there) * a.heads + h, there);
+    });
+    const auto sent = ordered_sum<1>(a.t.ptr[v] + lane, a.t.ptr[v + 1], 32, [&](int64_t i, bool there) {
+      return load_if<1>(row(a.dscore, load_if(a.t.col + i, there)) + h, there);
+    });
     const float total_own = warp_sum(own.v[0]), total_sent = warp_sum(sent.v[0]);
     if (lane == 0) {
       s.own[u] = total_own;
@@ -213,10 +220,10 @@ struct GatGradX {
   GatScratch s;
   template <int W>
   __device__ auto edge(Width<W>, int64_t c) const {
-    return [this, c, h = place(a, c).h](int64_t i) {
-      const int64_t k = csr.col[i];
+    return [this, c, h = place(a, c).h](int64_t i, bool there) {
+      const int64_t k = load_if(csr.col + i, there);
       Pack<W> x = {};
-      add_scaled(x, row(a.alpha, k)[h], load<W>(row(a.dout, s.from[k]) + c));
+      add_scaled(x, load_if(row(a.alpha, k) + h, there, 0), load_if<W>(row(a.dout, load_if(s.from + k, there)) + c, there));
       return x;
     };
   }

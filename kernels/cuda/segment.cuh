@@ -39,12 +39,12 @@ TW_DEV Chunks chunks_of(const tw_csr &s, int64_t cols, void *scratch) {
   return {n, ld, sums, reinterpret_cast<int32_t *>(sums + 2 * n * ld)};
 }
 
-// segment_sum gives op.put(w, r, c, sum) the sum over the edges k of each row r of op.edge(w, c)(k), a piece of w columns at c.
+// segment_sum gives op.put(w, r, c, sum) the sum over the edges k of each row r of op.edge(w, c)(k, true), a piece of w columns at c.
 // Columns lie along x, rows along y and blocks. A row of at most kChunk edges is summed by the threads of its columns, edge
 // after edge; of a longer one (a frequent atom type in a transposed graph) every chunk of the list of edges leaves its part in
 // scratch, for segment_sum_long to add up. The host launches that where such rows are possible: where nnz > kChunk.
 //
-//   op: const tw_csr &csr;  int64_t cols;  edge(w, c) -> (k -> Pack);  put(w, r, c, sum)
+//   op: const tw_csr &csr;  int64_t cols;  edge(w, c) -> (k, there -> Pack);  put(w, r, c, sum)
 template <int V, class Op>
 TW_DEV void segment_sum(const Op &op, void *scratch) {
   const tw_csr &s = op.csr;
@@ -80,7 +80,7 @@ TW_DEV void segment_sum_long(const Op &op, void *scratch) {
     const int which = s.ptr[r] != u * kChunk;
     along<V>(op.cols, threadIdx.x, blockDim.x, [&](auto w, int64_t c) {
       constexpr int W = decltype(w)::value;
-      op.put(w, r, c, ordered_sum<W>(u, end, 1, [&](int64_t k) { return load<W>(chunks.sum(k, k == u ? which : 0) + c); }));
+      op.put(w, r, c, ordered_sum<W>(u, end, 1, [&](int64_t k, bool there) { return load_if<W>(chunks.sum(k, k == u ? which : 0) + c, there); }));
     });
   }
 }

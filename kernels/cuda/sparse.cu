@@ -24,14 +24,13 @@ struct Aggregate {
   int64_t cols;
   template <int W>
   __device__ auto edge(Width<W>, int64_t c) const {
-    return [this, c](int64_t k) {
-      Pack<W> x = load<W>(row(a.h, csr.col[k]) + c);
-      if (a.e.p) add(x, load<W>(row(a.e, csr.code[k]) + c));
-      if (csr.w) {
-        const float s = csr.w[k];
+    return [this, c](int64_t k, bool there) {
+      const bool edge = there && a.e.p, weighted = there && csr.w;
+      Pack<W> x = load_if<W>(row(a.h, load_if(csr.col + k, there)) + c, there);
+      add(x, load_if<W>(row(a.e, load_if(csr.code + k, edge)) + c, edge));
+      const float s = load_if(csr.w + k, weighted, 1);
 #pragma unroll
-        for (int i = 0; i < W; i++) x.v[i] *= s;
-      }
+      for (int i = 0; i < W; i++) x.v[i] *= s;
       return x;
     };
   }
@@ -42,7 +41,7 @@ struct Aggregate {
 };
 
 #define TW_AGGREGATE(V)                                                                       \
-  TW_KERNEL(kThreads) tw_aggregate_v##V##_f32(tw_aggregate_args a, void *scratch) {              \
+  TW_KERNEL_OF(kThreads, 2) tw_aggregate_v##V##_f32(tw_aggregate_args a, void *scratch) {              \
     segment_sum<V>(Aggregate{a, a.csr, a.out.cols}, scratch);                                 \
   }                                                                                           \
   TW_KERNEL(kThreads) tw_aggregate_long_v##V##_f32(tw_aggregate_args a, void *scratch) {         \
@@ -97,7 +96,9 @@ template <int V>
 TW_DEV void embedding(const tw_embedding_args &a) {
   cells<V>(a.out.rows, a.out.cols, [&](auto w, int64_t r, int64_t c) {
     constexpr int W = decltype(w)::value;
-    store(row(a.out, r) + c, ordered_sum<W>(r * a.fields, (r + 1) * a.fields, 1, [&](int64_t k) { return load<W>(row(a.table, a.idx[k]) + c); }));
+    store(row(a.out, r) + c, ordered_sum<W>(r * a.fields, (r + 1) * a.fields, 1, [&](int64_t k, bool there) {
+      return load_if<W>(row(a.table, load_if(a.idx + k, there)) + c, there);
+    }));
   });
 }
 
