@@ -56,13 +56,17 @@ var programs = sync.OnceValues(func() (string, error) {
 	if out, err := exec.Command("make", "-s", "-j2", "-C", sources).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("make: %v\n%s", err, out)
 	}
-	return os.MkdirTemp("", "drivertest")
+	var err error
+	made, err = os.MkdirTemp("", "drivertest")
+	return made, err
 })
+
+var made string // the folder of the test programs
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if dir, err := programs(); err == nil && dir != "" {
-		os.RemoveAll(dir)
+	if made != "" {
+		os.RemoveAll(made)
 	}
 	os.Exit(code)
 }
