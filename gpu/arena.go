@@ -1,6 +1,7 @@
 package gpu
 
 import (
+	"errors"
 	"fmt"
 	"sort"
 )
@@ -62,7 +63,11 @@ func (a *Arena) Alloc(n int) Buffer {
 		}
 	}
 	if best < 0 {
-		if err := a.grow(max(need+need/8, arenaBlock)); err != nil {
+		err := a.grow(max(need+need/8, arenaBlock))
+		if errors.Is(err, ErrOutOfMemory) {
+			err = a.grow(need) // without room for what may come
+		}
+		if err != nil {
 			panic(err)
 		}
 		return a.Alloc(n)

@@ -21,7 +21,7 @@ type slot struct {
 }
 
 const (
-	stageSlots = 4       // uploads that may be under way
+	stageSlots = 8       // uploads that may be under way
 	stageBytes = 8 << 20 // the most that one takes; larger ones go in parts
 )
 

@@ -12,7 +12,7 @@ func (s *System) FinetuneStep(parts []*batch.Micro, last bool) error {
 	n := s.Omega
 	s.B.Fill(s.ftLoss, 0)
 	s.B.Fill(s.prox, 0)
-	s.finParts = parts
+	s.finParts, s.finHeld = parts, nil
 	s.finPass = tape.Pass{States: n.Running, Batch: true, Update: true, Drop: true, Momentum: n.statMomentum(),
 		Dropout: gpu.Key{Seed: s.Opts.Seed, Step: uint32(n.Step), Stream: streamFinetune}}
 	if err := s.finetuneGradient(n.Value, n.Grad, s.ftLoss, s.finPass); err != nil {
@@ -30,8 +30,11 @@ func (s *System) FinetuneStep(parts []*batch.Micro, last bool) error {
 func (s *System) finetuneGradient(value, grad, loss gpu.Buffer, pass tape.Pass) error {
 	s.B.Fill(grad, 0)
 	for _, part := range s.finParts {
-		if err := s.dFin.Upload(&part.Host); err != nil {
-			return err
+		if part != s.finHeld {
+			if err := s.dFin.Upload(&part.Host); err != nil {
+				return err
+			}
+			s.finHeld = part
 		}
 		s.work.Start(s.Omega.Params.Bind(value), true)
 		l := s.Fin.Loss(s.work, part, s.dFin, pass, loss)

@@ -58,6 +58,7 @@ type System struct {
 	valGrad   gpu.Buffer   // (ω)
 	solve     []gpu.Buffer // (ω) vectors of the solvers
 	finParts  []*batch.Micro
+	finHeld   *batch.Micro // of them, the one on the device
 	finPass   tape.Pass
 
 	scratch gpu.Buffer // (4)
