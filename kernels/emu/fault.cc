@@ -8,7 +8,7 @@ namespace {
 
 std::string hex(uint64_t v) {
   char s[32];
-  std::snprintf(s, sizeof s, "%#llx", static_cast<unsigned long long>(v));
+  std::snprintf(s, sizeof s, "0x%llx", static_cast<unsigned long long>(v));
   return s;
 }
 

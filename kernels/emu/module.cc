@@ -15,7 +15,7 @@ struct Loader {
     for (const Var &v : ptx.vars) {
       if (v.space == Space::Shared) {
         if (v.external) {
-          symbols.dynamic.push_back(v.name);
+          symbols.dynamic[v.name] = v.align;
           continue;
         }
         symbols.shared_bytes = (symbols.shared_bytes + v.align - 1) / v.align * v.align;

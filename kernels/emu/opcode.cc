@@ -264,4 +264,6 @@ Key read_opcode(std::string_view opcode, uint32_t line) {
   return k;
 }
 
+void check_opcode(std::string_view opcode, uint32_t line) { read_opcode(opcode, line); }
+
 }  // namespace emu

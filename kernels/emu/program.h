@@ -159,7 +159,7 @@ struct Symbols {
   const PtxModule *module;
   std::map<std::string_view, uint64_t> address;        // .global and .const
   std::map<std::string_view, uint64_t> shared;         // module-level .shared: offsets
-  std::vector<std::string_view> dynamic;               // extern .shared
+  std::map<std::string_view, uint32_t> dynamic;        // extern .shared: alignment
   uint32_t shared_bytes = 0;
 };
 std::shared_ptr<Program> lower(const Body &entry, const Symbols &symbols, Function *function);

@@ -488,6 +488,7 @@ class Parser {
       body_->code.push_back(std::move(s));
       return;
     }
+    check_opcode(s.opcode, s.line);
     while (!accept(';')) {
       s.args.push_back(operand());
       if (peek() != ';') expect(',');

@@ -80,6 +80,9 @@ struct PtxModule {
   const Body *body(std::string_view name) const;
 };
 
+// check_opcode throws unless the instruction is known (opcode.cc).
+void check_opcode(std::string_view opcode, uint32_t line);
+
 // parse_ptx keeps views into text.
 PtxModule parse_ptx(std::string_view text);
 
