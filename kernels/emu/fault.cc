@@ -37,7 +37,10 @@ void fault(const Warp &w, const Inst &i, int lane, int code, const char *kind, c
   r.block = w.block->index;
   r.thread = thread_of(w, lane);
   r.address = address;
-  r.text = what + " in " + r.kernel + (r.line ? " at " + r.file + ":" + std::to_string(r.line) : "") + ", block " + triple(r.block) +
+  std::string where = r.line ? " at " + r.file + ":" + std::to_string(r.line) : "";
+  if (r.line && i.source.at_line && i.source.at_file < w.program->files.size())
+    where += " (inlined at " + w.program->files[i.source.at_file] + ":" + std::to_string(i.source.at_line) + ")";
+  r.text = what + " in " + r.kernel + where + ", block " + triple(r.block) +
            ", thread " + triple(r.thread);
   throw f;
 }

@@ -401,14 +401,16 @@ class Parser {
     if (d == "loc") {
       const uint32_t file = integer(), line = integer();
       integer();
-      if (line) source_ = {file, line};  // line 0: the compiler's own code, as good as the line before
-      if (accept(',')) {                 // function_name LABEL, inlined_at FILE LINE COLUMN
+      Source at{file, line, 0, 0};
+      if (accept(',')) {  // function_name LABEL, inlined_at FILE LINE COLUMN
         word(), word();
         if (accept('+')) integer();
         expect(',');
         word();
-        integer(), integer(), integer();
+        at.at_file = integer(), at.at_line = integer();
+        integer();
       }
+      if (line) source_ = at;  // line 0: the compiler's own code, as good as the line before
     } else if (d == "reg") {
       registers();
     } else if (d == "pragma") {

@@ -35,9 +35,9 @@ struct Operand {
   std::vector<Operand> parts;   // Vector {a,b}; Pair a|b; Address: the base (Reg, Symbol or Int)
 };
 
-// Source is where an instruction came from (.loc), file and line of the innermost function.
+// Source is where an instruction came from (.loc): file and line, and where its function was inlined, if it was.
 struct Source {
-  uint32_t file = 0, line = 0;
+  uint32_t file = 0, line = 0, at_file = 0, at_line = 0;
 };
 
 struct Statement {

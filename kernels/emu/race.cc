@@ -11,7 +11,8 @@ void RaceCheck::start(uint32_t bytes, uint32_t warps, bool races, bool uninitial
     warps_ = warps;
     warp_floor_.resize(warps);
     seen_.assign(warps * warps, 0);
-    lane_seen_.assign(warps * 32 * 32, 0);
+    lane_seen_.clear();  // 4 KiB a warp: not before it is needed
+    lanes_ = false;
   }
   barrier_all();  // records of the block before are ordered, and older than this block's birth
   born_ = floor_;
@@ -54,6 +55,7 @@ void RaceCheck::warp_barrier(uint32_t warp, uint32_t lanes, bool all) {
     warp_floor_[warp] = record(now_, kInFlight, 31, 31);
   } else {
     lanes_ = true;
+    lane_seen_.resize(warps_ * 1024);
     uint32_t *seen = &lane_seen_[warp * 1024];
     uint32_t joined[32] = {};
     for (int a = 0; a < 32; a++) {

@@ -30,6 +30,11 @@ uint32_t bank_conflicts(const uint64_t *address, uint32_t mask, uint32_t bytes) 
   const uint32_t words = bytes <= 4 ? 1 : bytes / 4;
   uint32_t extra = 0;
   for (int first = 0; first < 32; first += together) {
+    const uint32_t group = mask >> first & (together == 32 ? ~0u : (1u << together) - 1);
+    // Lanes that start in different banks, each as many apart as it has words, share none.
+    uint32_t starts = 0;
+    for (uint32_t m = group; m; m &= m - 1) starts |= 1u << (address[first + __builtin_ctz(m)] / (4 * words) & (32 / words - 1));
+    if (starts && __builtin_popcount(starts) == __builtin_popcount(group)) continue;
     uint8_t depth[32] = {};
     uint64_t seen[32][32];
     uint32_t worst = 0;

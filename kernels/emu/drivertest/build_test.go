@@ -48,12 +48,12 @@ func calls(t testing.TB) [][2]string {
 
 // programs builds the library and the test programs once.
 var programs = sync.OnceValues(func() (string, error) {
-	for _, tool := range []string{"g++", "make"} {
+	for _, tool := range []string{"g++", "make", "flock"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return "", nil
 		}
 	}
-	if out, err := exec.Command("make", "-s", "-j2", "-C", sources).CombinedOutput(); err != nil {
+	if out, err := exec.Command("flock", sources+"/Makefile", "make", "-s", "-j2", "-C", sources).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("make: %v\n%s", err, out)
 	}
 	var err error

@@ -16,12 +16,12 @@ import (
 
 // runnerPath builds the runner once; empty when there is no compiler.
 var runnerPath = sync.OnceValues(func() (string, error) {
-	for _, tool := range []string{"g++", "make"} {
+	for _, tool := range []string{"g++", "make", "flock"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return "", nil
 		}
 	}
-	if out, err := exec.Command("make", "-s", "-j2", "-C", "runner").CombinedOutput(); err != nil {
+	if out, err := exec.Command("flock", "../Makefile", "make", "-s", "-j2", "-C", "..", "../../build/emu/runner").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("make: %v\n%s", err, out)
 	}
 	return filepath.Abs("../../../build/emu/runner")
@@ -41,7 +41,7 @@ func start(t testing.TB, options ...string) *runner {
 		t.Fatal(err)
 	}
 	if path == "" {
-		t.Skip("emu: g++ and make are needed")
+		t.Skip("emu: g++, make and flock are needed")
 	}
 	cmd := exec.Command(path)
 	cmd.Stderr = os.Stderr
