@@ -36,8 +36,8 @@ enum : int {
   kLaunchFailed = 719,
 };
 
-// Fault is one thing that a kernel did wrong. The text is one line: what, then "in KERNEL at FILE:LINE (inlined at FILE:LINE), block (x,y,z), thread
-// (x,y,z)". kind is a stable word for tests and reports.
+// Fault is one thing that a kernel did wrong. The text is one line: what, then "in KERNEL at FILE:LINE (inlined at FILE:LINE),
+// block (x,y,z), thread (x,y,z)". kind is a stable word for tests and reports.
 struct Fault {
   std::string text;
   int code = kLaunchFailed;

@@ -2,14 +2,21 @@
 
 #include "lanes_combine.h"
 
-// members checks the membermask of a .sync instruction: who executes is named, who is named and has not exited executes.
-inline const typename Alias<uint32_t>::type *members(Warp &w, const Inst &i) {
-  const auto *m = reg<uint32_t>(w, w.program->lists[i.list]);
+[[gnu::noinline]] void membership_fault(const Warp &w, const Inst &i, const uint32_t *m) {
   for_lanes(w.mask, [&](int l) {
     if (!(m[l] >> l & 1)) fault(w, i, l, kLaunchFailed, "warp-sync", "executes a .sync instruction whose mask does not name it");
     if (const uint32_t missing = m[l] & w.live & ~w.mask)
       fault(w, i, l, kLaunchFailed, "warp-sync", "waits in a .sync instruction for lane " + std::to_string(first_lane(missing)) + ", which is elsewhere");
   });
+}
+
+// members checks the membermask of a .sync instruction: who executes is named, who is named and has not exited executes.
+inline const typename Alias<uint32_t>::type *members(Warp &w, const Inst &i) {
+  const auto *m = reg<uint32_t>(w, w.program->lists[i.list]);
+  const uint32_t elsewhere = w.live & ~w.mask;
+  uint32_t bad = 0;
+  for (int l = 0; l < 32; l++) bad |= ((~m[l] & (1u << l)) | (m[l] & elsewhere)) & static_cast<uint32_t>(w.lanes[l]);
+  if (bad) [[unlikely]] membership_fault(w, i, m);
   return m;
 }
 

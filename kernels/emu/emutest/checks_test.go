@@ -286,6 +286,31 @@ bra AGAIN;`, `702 timeout still running after 100000 basic blocks`},
 	}
 }
 
+// Records of accesses carry a time of 20 bits; a block that synchronises more often than that still has no false races, and real
+// ones are found.
+func TestManySynchronisations(t *testing.T) {
+	loop := `mov.u32 %c, 0;
+xor.b32 %a, %s, 4;
+AGAIN:
+st.shared.u32 [%s], %c;
+bar.warp.sync -1;
+ld.shared.u32 %b, [%a];
+setp.ne.u32 %p, %b, %c;
+@%p trap;
+` + strings.Repeat("bar.warp.sync -1;\n", 10) + `add.u32 %c, %c, 1;
+setp.lt.u32 %p, %c, 50000;
+@%p bra AGAIN;
+`
+	r := start(t)
+	r.buffer("in", 4, nil)
+	for body, want := range map[string]string{loop: "ok", loop + "st.shared.u32 [%s], %c;\nld.shared.u32 %b, [%a];": "race reads a byte"} {
+		r.mustLoad(block(body))
+		if got := r.ask("launch k 1 1 1 64 1 1 0 &in &in"); !strings.Contains(got, want) {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
 // A released allocation is not mistaken for memory, and says so.
 func TestUseAfterRelease(t *testing.T) {
 	r := start(t)
