@@ -9,7 +9,7 @@ VERSION := $(shell git describe --always --dirty 2>/dev/null || echo dev)
 SOURCES := $(shell find kernels gpu model train cli -name '*.go' -o -name '*.cc' -o -name '*.h' -o -name '*.tsv' -o -name '*.csv' -o -name '*.smi' -o -name '*.ptx' -o -name '*.cubin')
 
 .PHONY: help deps build demo test race lint fmt fuzz clean
-.PHONY: kernels cuda emu gates gpu-check
+.PHONY: kernels cuda emu test-cuda gates gpu-check
 .PHONY: bench bench-peers projection controls experiments
 .DEFAULT_GOAL := help
 
@@ -57,6 +57,10 @@ demo: build ## set up, build, and learn the weights of five objectives for ESOL 
 
 emu: deps ## build build/emu/libcuda.so.1, a CUDA driver that runs PTX on the host (TAPWEIGHT_LIBCUDA=FILE selects it)
 	@$(MAKE) -s -j$$(nproc) -C kernels/emu
+
+test-cuda: emu $(BUILD)/cuda/env ## the tests of the CUDA backend on the stand-in driver
+	. $(BUILD)/cuda/env && export TAPWEIGHT_LIBCUDA=$(CURDIR)/$(BUILD)/emu/libcuda.so.1 TAPWEIGHT_REQUIRE=cuda && \
+	$(GO) test -tags cuda ./gpu/cuda && $(GO) test -tags cuda -timeout 30m ./gpu/gputest ./train/level ./train/engine -run CUDA
 
 test: build emu ## every test
 	$(GO) test ./...

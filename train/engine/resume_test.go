@@ -26,6 +26,9 @@ func TestMain(m *testing.M) {
 		if device := os.Getenv("TAPWEIGHT_TEST_DEVICE"); device != "" { // which may be interpreted
 			cfg.Device, cfg.Width, cfg.Layers, cfg.Objectives = device, 16, 2, cfg.Objectives[1:3]
 			cfg.PretrainBatch, cfg.FinetuneBatch, cfg.PoolLimit = 8, 8, 100
+			if os.Getenv("TAPWEIGHT_TEST_WIDE") != "" {
+				cfg.Width = 512
+			}
 			cfg.MaxIterations, cfg.RetrainSteps, cfg.ValidateEvery, cfg.CheckpointEvery, cfg.LogEvery = 6, 4, 3, 2, 1
 		}
 		cfg.Cache = os.Getenv("TAPWEIGHT_TEST_CACHE")

@@ -70,6 +70,7 @@ type setup struct {
 	terms      int
 	jacobian   level.Jacobian
 	apart      bool
+	lr         float64 // of the lower levels, 0 for what the rule has
 }
 
 func standard() setup {
@@ -94,6 +95,9 @@ func system(t testing.TB, b gpu.Backend, c setup) (*level.System, *objective.Pro
 	if c.rule != gpu.SGD {
 		opt.LR, opt.Momentum = 0.01, 0
 		opt.Eps = 1e-3 // far from the kink of m/(sqrt(v)+eps), where differences would be the inexact side
+	}
+	if c.lr > 0 {
+		opt.LR = c.lr
 	}
 	sys, err := level.New(b, pre, fin, level.Options{Pretrain: opt, Finetune: opt, Reweight: optim.Default(gpu.Adam, 0.1),
 		PretrainSteps: 10, FinetuneSteps: 10, ReweightSteps: 10, Micro: c.micro, Gamma: 0.3, Mode: c.mode, Terms: c.terms,
