@@ -34,6 +34,18 @@ func (b *Backend) op() *queue {
 	return (*queue)(b)
 }
 
+func (b *Backend) Gemm(g gpu.Gemm) {
+	b.args.gemm = args.Gemm(g)
+	if !b.product(&b.args.gemm) {
+		kernels.Gemm(b.op(), &b.args.gemm)
+	}
+}
+
+func (b *Backend) ColSum(dst gpu.Buffer, src gpu.Mat, accumulate bool) {
+	b.args.colSum = args.ColSum(dst, src, accumulate)
+	kernels.ColSum(b.op(), &b.args.colSum)
+}
+
 func (b *Backend) Activate(act gpu.Act, y, x gpu.Mat) {
 	b.args.element = args.Activate(act, y, x)
 	kernels.Activate(b.op(), &b.args.element)

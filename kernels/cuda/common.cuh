@@ -15,7 +15,8 @@ typedef unsigned long uint64_t;
 #include "../abi/abi.h"
 
 #define TW_DEV static __device__ __forceinline__
-#define TW_KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads)
+// TW_KERNEL takes the most threads of a block, and the blocks that a multiprocessor should hold at least.
+#define TW_KERNEL(...) extern "C" __global__ void __launch_bounds__(__VA_ARGS__)
 
 // The Go side launches with the same numbers; a test compares them. Enumerators, because NVRTC gives every constexpr variable
 // a place in the memory of the device.

@@ -2,7 +2,7 @@
 // operation it is: every compiler and every card returns the same bits, which the approximations of the special function unit
 // do not promise. All kernels that use them wait for memory, not for these.
 //
-// Errors against float64, over 3 million arguments of each range: exp 1.04 ulp, log 0.87, log1p 1.28, tanh 1.32.
+// Errors against float64, measured by TestMath: exp 1.05 ulp, log 0.86, log1p 1.27, tanh 1.33.
 // Polynomials: minimax on the reduced range (Lawson's algorithm), coefficients rounded to float32.
 #pragma once
 #include "common.cuh"

@@ -1,0 +1,127 @@
+package cuda
+
+import "tapweight/kernels/abi"
+
+// The numbers of dense.cu.
+const (
+	tileM       = 128
+	tileN       = 64
+	tileK       = 16
+	stages      = 3
+	gemmThreads = 128
+	colRows     = 256
+)
+
+// Math is how tensor cores multiply.
+type Math uint8
+
+// Maths. Float32 takes three products of tf32 numbers, which together have the accuracy of float32. TF32 takes one: 11 bits. BF16
+// rounds to bfloat16: 8 bits. Sums are float32 in all of them.
+const (
+	Float32 Math = iota
+	TF32
+	BF16
+)
+
+// simtKernels and tensorKernels are indexed by TransA + 2*TransB; a product of two transposes has no kernel for tensor cores.
+var (
+	simtKernels   = [4]variants{named("gemm_simt_nn"), named("gemm_simt_tn"), named("gemm_simt_nt"), named("gemm_simt_tt")}
+	tensorKernels = [3][3]string{
+		Float32: {"tw_gemm_tf32x3_nn_f32", "tw_gemm_tf32x3_tn_f32", "tw_gemm_tf32x3_nt_f32"},
+		TF32:    {"tw_gemm_tf32_nn_f32", "tw_gemm_tf32_tn_f32", "tw_gemm_tf32_nt_f32"},
+		BF16:    {"tw_gemm_bf16_nn_f32", "tw_gemm_bf16_tn_f32", "tw_gemm_bf16_nt_f32"},
+	}
+	gemmSums      = named("gemm_sum")
+	colSumKernels = named("colsum")
+)
+
+// tensorWork is the number of multiplications from which a product is worth the tensor cores.
+const tensorWork = 1 << 18
+
+// wantedBlocks is how many blocks keep the largest card busy: two waves of two for each multiprocessor. minPanel is how much of a
+// sum is worth a block of its own.
+const (
+	wantedBlocks = 528
+	minPanel     = 256
+)
+
+// pad4 rounds up to whole float4.
+func pad4(n int64) int64 { return (n + 3) / 4 * 4 }
+
+// tileBytes returns the bytes of a tile in shared memory, with consecutive elements along the sum (lines) or along its rows.
+func tileBytes(rows int, lines bool) int {
+	if lines {
+		return 4 * rows * tileK
+	}
+	return 4 * (rows + 8) * tileK
+}
+
+// Gemm queues gpu.Gemm in float32.
+func Gemm(q Queue, a *abi.GemmArgs) { GemmIn(q, Float32, a) }
+
+// GemmIn queues gpu.Gemm in a math: on tensor cores where it is large and aligned, otherwise in float32 on the ordinary units; cut
+// into panels where it has too few tiles for the card.
+func GemmIn(q Queue, math Math, a *abi.GemmArgs) {
+	m, n, k := a.C.Rows, a.C.Cols, a.A.Cols
+	if a.TransA != 0 {
+		k = a.A.Rows
+	}
+	if m == 0 || n == 0 {
+		return
+	}
+	trans := a.TransA + 2*a.TransB
+	wide := alignedRows(a.A, a.B, a.C)
+	kernel, _ := simtKernels[trans].pick(wide)
+	if wide && trans < 3 && m*n*k >= tensorWork {
+		kernel = tensorKernels[math][trans]
+	}
+	gemm(q, kernel, a, m, n, k)
+}
+
+// gemm queues one of the kernels of a product and, where it is cut into panels, their sum.
+func gemm(q Queue, kernel string, a *abi.GemmArgs, m, n, k int64) {
+	tiles := (m + tileM - 1) / tileM * ((n + tileN - 1) / tileN)
+	panels := max(1, min(wantedBlocks/tiles, k/minPanel))
+	shared := stages * (tileBytes(tileM, a.TransA == 0) + tileBytes(tileN, a.TransB != 0))
+	grid := blocks(tiles, 1)
+	grid[1] = uint32(panels)
+	var scratch uintptr
+	if panels > 1 {
+		scratch = q.Scratch(4 * int(panels*m*pad4(n)))
+	}
+	launch(q, kernel, grid, linear(gemmThreads), shared, a, scratch)
+	if panels == 1 {
+		return
+	}
+	a.A = abi.Mat{P: scratch, Rows: panels * m, Cols: n, LD: pad4(n)}
+	kernel, width := gemmSums.pick(alignedRows(a.C))
+	grid, block := cells(m, n, width)
+	launch(q, kernel, grid, block, 0, a, 0)
+}
+
+// ColSum queues gpu.ColSum: a sum of sums of colRows rows, until they are few enough.
+func ColSum(q Queue, a *abi.ColSumArgs) {
+	n, ld := a.Src.Cols, pad4(a.Src.Cols)
+	if n == 0 {
+		return
+	}
+	var partial int64 // rows of partial sums, of all rounds
+	for rows := a.Src.Rows; rows > colRows; {
+		rows = (rows + colRows - 1) / colRows
+		partial += rows
+	}
+	var scratch uintptr
+	if partial > 0 {
+		scratch = q.Scratch(4 * int(partial*ld))
+	}
+	for {
+		kernel, width := colSumKernels.pick(alignedRows(a.Src))
+		parts := (a.Src.Rows + colRows - 1) / colRows
+		launch(q, kernel, blocks((n+32*width-1)/(32*width)*max(1, parts), 1), linear(threads), 0, a, scratch)
+		if parts <= 1 {
+			return
+		}
+		a.Src = abi.Mat{P: scratch, Rows: parts, Cols: n, LD: ld}
+		scratch += uintptr(4 * parts * ld)
+	}
+}
