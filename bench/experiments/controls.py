@@ -13,7 +13,7 @@ NAMES = ["noise", "oracle", "mask-atom"]
 BASE = ["--pool", "task", "--objectives", ",".join(NAMES), "--preset", "nano", "--max-iterations", "1500", "--retrain-steps", "1",
         "--seeds", "5", "--threads", "1"]
 EARLY = 300  # iterations of the run's beginning that are reported too
-SETTINGS = [{"gamma": 10}, {"gamma": 30}, {"gamma": 10, "valid-batch": 64},
+SETTINGS = [{"gamma": 10}, {"gamma": 30}, {"gamma": 10, "valid-batch": 64}, {"gamma": 30, "valid-batch": 64},
             *({"gamma": g, "finetune-batch": 128} for g in (0.1, 1, 3, 10, 30)),
             *({"gamma": g, "finetune-batch": 128, "reweight-lr": 0.005} for g in (0.1, 10))]
 

@@ -78,7 +78,7 @@ type Config struct {
 	Warmup          int     `yaml:"warmup" group:"optimisers" usage:"updates of linear warm-up"`
 	PretrainBatch   int     `yaml:"pretrain-batch" group:"optimisers" usage:"molecules of a pretraining batch (0 = preset)"`
 	FinetuneBatch   int     `yaml:"finetune-batch" group:"optimisers" usage:"molecules of a finetuning batch (0 = preset)"`
-	ValidBatch      int     `yaml:"valid-batch" group:"optimisers" usage:"molecules of a validation batch of level III, or the whole split where it has fewer; small ones hide which objective helps"`
+	ValidBatch      int     `yaml:"valid-batch" group:"optimisers" usage:"molecules of a validation batch of level III, or the whole split where it has fewer; small ones make the weights noisier"`
 	Accumulate      int     `yaml:"accumulate" group:"optimisers" usage:"parts in which a batch is computed, to save memory; batch norm, contrast, context and infomax then look at a part"`
 	PretrainUnroll  int     `yaml:"pretrain-unroll" group:"optimisers" usage:"level I steps per iteration"`
 	FinetuneUnroll  int     `yaml:"finetune-unroll" group:"optimisers" usage:"level II steps per iteration"`
