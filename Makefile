@@ -96,7 +96,7 @@ bench-peers: build ## iterations and embedding against PyTorch, interleaved (hal
 controls: build ## the controls over five seeds, into bench/results/controls.md (a quarter of an hour)
 	python3 bench/experiments/controls.py ./tapweight $(BUILD)/controls bench/results/controls.md
 
-experiments: build ## learned weights on MoleculeNet tasks, into bench/results/molecules.md (half an hour; needs TAPWEIGHT_DATA)
+experiments: build ## learned weights on MoleculeNet tasks, into bench/results/molecules.md (a quarter of an hour; needs TAPWEIGHT_DATA)
 	python3 bench/experiments/molecules.py ./tapweight $(BUILD)/molecules bench/results/molecules.md
 
 clean: ## remove what was built
