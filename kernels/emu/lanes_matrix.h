@@ -41,48 +41,60 @@ const Inst *load_matrix(Warp &w, const Inst &i) {
   return &i + 1;
 }
 
+// widen turns 8 neighbouring 16-bit floats into float32.
+template <Type T>
+inline __m256 widen(const uint16_t *h) {
+  __m128i v;
+  std::memcpy(&v, h, sizeof v);
+  return T == Type::BF16 ? _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16)) : _mm256_cvtph_ps(v);
+}
+
 // mma.sync.m16n8kK, PTX ISA "Matrix Fragments for mma.m16n8k4, k8, k16". With g = lane / 4 and t = lane % 4: A's registers hold rows
-// g and g + 8, B's column g, C's rows g and g + 8 at columns 2t and 2t + 1. 16-bit types keep two neighbours in k in a register.
+// g and g + 8, B's column g, C's rows g and g + 8 at columns 2t and 2t + 1. 16-bit types keep two neighbours in k in a register, so
+// the lanes of a register are 8 rows (of A; of B transposed) of 8 elements. tf32 has its lower 13 bits ignored.
 // Products are exact; sums are taken in float32 in the order of k, one of the orders that hardware may use.
 template <Type T, int K>
 const Inst *multiply_matrices(Warp &w, const Inst &i) {
   whole_warp(w, i);
   constexpr bool half = T != Type::TF32;
-  constexpr int per = half ? 8 : 4;              // columns of A that one pair of registers spans
+  constexpr int per = half ? 8 : 4;  // columns of A, rows of B, in a register
   constexpr int na = 2 * (K / per), nb = K / per;
   const int32_t *list = w.program->lists.data() + i.list;
-  alignas(64) float A[16][K], B[K][8], C[16][8];
-  auto widen = [](uint16_t h) { return T == Type::BF16 ? from_bfloat(h) : from_half(h); };
+  alignas(64) float A[16][K], B[K][8], C[16][8], row[8];
+  auto tf32 = [](uint32_t u) { return std::bit_cast<float>(u & 0xffffe000); };
   for (int r = 0; r < na; r++) {
-    const auto *a = reg<uint32_t>(w, list[4 + r]);
-    const int row = 8 * (r & 1), col = per * (r >> 1);
-    for (int l = 0; l < 32; l++) {
-      if (half) {
-        A[l / 4 + row][col + l % 4 * 2] = widen(static_cast<uint16_t>(a[l]));
-        A[l / 4 + row][col + l % 4 * 2 + 1] = widen(a[l] >> 16);
+    const int m = 8 * (r & 1), k = per * (r >> 1);
+    for (int g = 0; g < 8; g++) {
+      if constexpr (half) {
+        _mm256_storeu_ps(&A[m + g][k], widen<T>(reinterpret_cast<const uint16_t *>(w.regs + list[4 + r]) + 8 * g));
       } else {
-        A[l / 4 + row][col + l % 4] = std::bit_cast<float>(uint32_t(a[l] & 0xffffe000));
+        const auto *a = reg<uint32_t>(w, list[4 + r]) + 4 * g;
+        for (int t = 0; t < 4; t++) A[m + g][k + t] = tf32(a[t]);
       }
     }
   }
   for (int r = 0; r < nb; r++) {
-    const auto *b = reg<uint32_t>(w, list[4 + na + r]);
-    for (int l = 0; l < 32; l++) {
-      if (half) {
-        B[per * r + l % 4 * 2][l / 4] = widen(static_cast<uint16_t>(b[l]));
-        B[per * r + l % 4 * 2 + 1][l / 4] = widen(b[l] >> 16);
+    for (int g = 0; g < 8; g++) {
+      if constexpr (half) {
+        _mm256_store_ps(row, widen<T>(reinterpret_cast<const uint16_t *>(w.regs + list[4 + na + r]) + 8 * g));
       } else {
-        B[per * r + l % 4][l / 4] = std::bit_cast<float>(uint32_t(b[l] & 0xffffe000));
+        const auto *b = reg<uint32_t>(w, list[4 + na + r]) + 4 * g;
+        for (int t = 0; t < 4; t++) row[t] = tf32(b[t]);
       }
+      for (int t = 0; t < per; t++) B[per * r + t][g] = row[t];
     }
   }
   for (int r = 0; r < 4; r++) {
     const auto *c = reg<float>(w, list[4 + na + nb + r]);
     for (int l = 0; l < 32; l++) C[l / 4 + 8 * (r >> 1)][l % 4 * 2 + (r & 1)] = c[l];
   }
-  for (int m = 0; m < 16; m++)
-    for (int k = 0; k < K; k++)
-      for (int n = 0; n < 8; n++) C[m][n] = __builtin_fmaf(A[m][k], B[k][n], C[m][n]);
+  __m256 sum[16];
+  for (int m = 0; m < 16; m++) sum[m] = _mm256_load_ps(C[m]);
+  for (int k = 0; k < K; k++) {
+    const __m256 b = _mm256_load_ps(B[k]);
+    for (int m = 0; m < 16; m++) sum[m] = _mm256_fmadd_ps(_mm256_broadcast_ss(&A[m][k]), b, sum[m]);
+  }
+  for (int m = 0; m < 16; m++) _mm256_store_ps(C[m], sum[m]);
   for (int r = 0; r < 4; r++) {
     auto *d = reg<float>(w, list[r]);
     for (int l = 0; l < 32; l++) d[l] = C[l / 4 + 8 * (r >> 1)][l % 4 * 2 + (r & 1)];
