@@ -52,6 +52,16 @@ $(BUILD)/cuda/env: $(wildcard gpu/cuda/lazy/*)
 cuda: deps $(BUILD)/cuda/env ## build ./tapweight with the CUDA backend (cuda.h from CUDA_HOME, or downloaded)
 	. $(BUILD)/cuda/env && $(GO) build -tags cuda -ldflags "-X main.version=$(VERSION)" -o tapweight ./cli
 
+CHECK := $(BUILD)/gpu-check
+gpu-check: cuda emu ## pack what a machine with a GPU needs to check this version, and try it on the stand-in driver
+	mkdir -p $(CHECK)/stage/programs
+	cp tapweight $(CHECK)/stage/programs/
+	. $(BUILD)/cuda/env && for p in gpu/gputest train/level; do $(GO) test -c -tags cuda -o $(CHECK)/stage/programs/$$(basename $$p).test ./$$p; done
+	CGO_ENABLED=0 $(GO) build -ldflags "-X main.version=$(VERSION)" -o $(CHECK)/stage/programs/gpucheck ./bench/gpucheck
+	bench/gpucheck/pack.sh $(CHECK) $(VERSION)
+	rm -rf $(CHECK)/trial && mkdir $(CHECK)/trial && tar -C $(CHECK)/trial -xf $(CHECK)/tapweight-gpu-check.tar.xz
+	TAPWEIGHT_LIBCUDA=$(abspath $(BUILD)/emu/libcuda.so.1) $(CHECK)/trial/tapweight-gpu-check/run --quick --out $(CHECK)/trial/report.json
+
 demo: build ## set up, build, and learn the weights of five objectives for ESOL (under two minutes)
 	./tapweight run --out $(BUILD)/demo-$$(date +%Y%m%d-%H%M%S) --weights learned,uniform,none
 
