@@ -75,6 +75,10 @@ test-cuda: emu $(BUILD)/cuda/env ## the tests of the CUDA backend on the stand-i
 test: build emu ## every test
 	$(GO) test ./...
 
+test-cuda: cuda emu ## the CUDA backend on the stand-in driver, which interprets the kernels' PTX (no GPU needed)
+	. $(BUILD)/cuda/env && export TAPWEIGHT_REQUIRE=cuda TAPWEIGHT_LIBCUDA=$(abspath $(BUILD)/emu/libcuda.so.1) && \
+	  $(GO) test -tags cuda ./gpu/cuda ./kernels/cuda && $(GO) test -tags cuda -run CUDA -timeout 25m ./gpu/gputest ./train/level ./train/engine
+
 race: build ## the tests of the concurrent parts under the race detector
 	$(GO) test -race ./model/molecule ./train/data ./train/runlog ./train/engine
 
