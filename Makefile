@@ -70,14 +70,10 @@ emu: deps ## build build/emu/libcuda.so.1, a CUDA driver that runs PTX on the ho
 
 test-cuda: emu $(BUILD)/cuda/env ## the tests of the CUDA backend on the stand-in driver
 	. $(BUILD)/cuda/env && export TAPWEIGHT_LIBCUDA=$(CURDIR)/$(BUILD)/emu/libcuda.so.1 TAPWEIGHT_REQUIRE=cuda && \
-	$(GO) test -tags cuda ./gpu/cuda && $(GO) test -tags cuda -timeout 30m ./gpu/gputest ./train/level ./train/engine -run CUDA
+	$(GO) test -tags cuda ./gpu/cuda ./kernels/cuda && $(GO) test -tags cuda -timeout 30m ./gpu/gputest ./train/level ./train/engine -run CUDA
 
 test: build emu ## every test
 	$(GO) test ./...
-
-test-cuda: cuda emu ## the CUDA backend on the stand-in driver, which interprets the kernels' PTX (no GPU needed)
-	. $(BUILD)/cuda/env && export TAPWEIGHT_REQUIRE=cuda TAPWEIGHT_LIBCUDA=$(abspath $(BUILD)/emu/libcuda.so.1) && \
-	  $(GO) test -tags cuda ./gpu/cuda ./kernels/cuda && $(GO) test -tags cuda -run CUDA -timeout 25m ./gpu/gputest ./train/level ./train/engine
 
 race: build ## the tests of the concurrent parts under the race detector
 	$(GO) test -race ./model/molecule ./train/data ./train/runlog ./train/engine
