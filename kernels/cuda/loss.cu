@@ -48,11 +48,11 @@ TW_DEV double softmax_row(const float *x, float *d, int64_t n, int64_t skip, int
 }
 
 // Both sizes of rows and both widths of a kernel.
-#define TW_ROWS(name)                                                                                                       \
-  TW_KERNEL(kThreads) tw_##name##_warp_v4_f32(tw_loss_args a, void *scratch) { name<32, 4>(a, scratch); }        \
-  TW_KERNEL(kThreads) tw_##name##_warp_v1_f32(tw_loss_args a, void *scratch) { name<32, 1>(a, scratch); }        \
-  TW_KERNEL(kThreads) tw_##name##_block_v4_f32(tw_loss_args a, void *scratch) { name<kThreads, 4>(a, scratch); } \
-  TW_KERNEL(kThreads) tw_##name##_block_v1_f32(tw_loss_args a, void *scratch) { name<kThreads, 1>(a, scratch); }
+#define TW_ROWS(name)                                                                                               \
+  TW_KERNEL(kThreads, 4) tw_##name##_warp_v4_f32(tw_loss_args a, void *scratch) { name<32, 4>(a, scratch); }        \
+  TW_KERNEL(kThreads, 4) tw_##name##_warp_v1_f32(tw_loss_args a, void *scratch) { name<32, 1>(a, scratch); }        \
+  TW_KERNEL(kThreads, 4) tw_##name##_block_v4_f32(tw_loss_args a, void *scratch) { name<kThreads, 4>(a, scratch); } \
+  TW_KERNEL(kThreads, 4) tw_##name##_block_v1_f32(tw_loss_args a, void *scratch) { name<kThreads, 1>(a, scratch); }
 
 // tw_softmax_ce_f32: loss += scale * sum_r w[r]*(logsumexp(x_r) - x_r[target[r]]). target (N) i32, a negative one gives 0; w (N) or
 // null. bytes 8NC+8N, flops 6NC

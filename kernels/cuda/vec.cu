@@ -81,8 +81,8 @@ TW_DEV void dot(const tw_vector_args &a, void *scratch) {
     return s;
   });
 }
-TW_KERNEL(kThreads) tw_dot_v4_f32(tw_vector_args a, void *scratch) { dot<4>(a, scratch); }
-TW_KERNEL(kThreads) tw_dot_v1_f32(tw_vector_args a, void *scratch) { dot<1>(a, scratch); }
+TW_KERNEL(kThreads, 4) tw_dot_v4_f32(tw_vector_args a, void *scratch) { dot<4>(a, scratch); }
+TW_KERNEL(kThreads, 4) tw_dot_v1_f32(tw_vector_args a, void *scratch) { dot<1>(a, scratch); }
 
 // tw_prox_f32: y += 2c*(x-z), and the parts of sum (x-z)^2 in scratch, float64; tw_sum_f32 follows if the sum is asked for.
 // bytes 16n, flops 6n. order as in tw_dot_f32. y must not alias x or z.
@@ -104,8 +104,8 @@ TW_DEV void prox(const tw_vector_args &a, void *scratch) {
     return s;
   });
 }
-TW_KERNEL(kThreads) tw_prox_v4_f32(tw_vector_args a, void *scratch) { prox<4>(a, scratch); }
-TW_KERNEL(kThreads) tw_prox_v1_f32(tw_vector_args a, void *scratch) { prox<1>(a, scratch); }
+TW_KERNEL(kThreads, 4) tw_prox_v4_f32(tw_vector_args a, void *scratch) { prox<4>(a, scratch); }
+TW_KERNEL(kThreads, 4) tw_prox_v1_f32(tw_vector_args a, void *scratch) { prox<1>(a, scratch); }
 
 // tw_sum_f32: v[0] (+)= c * sum of the n float64 in scratch: the end of every sum over a whole input.
 // launch one block. order: thread t takes t, t+256, ...; then thread by thread.
