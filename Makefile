@@ -46,6 +46,15 @@ $(NVRTC)/ready: kernels/cuda/requirements.txt
 kernels: $(if $(NVCC),,$(NVRTC)/ready) ## compile the CUDA kernels with NVRTC from its wheel (no GPU needed), or the cubins with NVCC=nvcc
 	$(if $(NVCC),python3 kernels/cuda/compile.py --nvcc $(NVCC),$(NVRTC)/bin/python kernels/cuda/compile.py)
 
+GATES := $(BUILD)/gates
+$(GATES)/ready: kernels/cuda/gates/requirements.txt
+	python3 -m venv $(GATES)
+	$(GATES)/bin/pip install -q --require-hashes -r $<
+	touch $@
+
+gates: kernels $(GATES)/ready ## hold the compiled CUDA kernels to kernels/cuda/gates/rules.txt: spills, occupancy, instructions
+	$(GATES)/bin/python kernels/cuda/gates/resources.py
+
 $(BUILD)/cuda/env: $(wildcard gpu/cuda/lazy/*)
 	sh gpu/cuda/lazy/make.sh $(BUILD)/cuda
 

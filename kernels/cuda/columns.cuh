@@ -1,5 +1,8 @@
 // Sums over the rows of a matrix for every column, in parts of a fixed size, and walks over tiles of a matrix in which a thread
 // stays on its columns.
+//
+// Kernels of many registers say how many blocks a multiprocessor should hold. Without it ptxas aims at four of kThreads threads, and
+// would rather spill than take a few more of the registers there are.
 #pragma once
 #include "common.cuh"
 
@@ -8,10 +11,6 @@ enum : int {
   kSumWarps = 32,   // warps that share the parts of one sum
   kTileRows = 128,  // rows of a tile, and of a part of a column sum
 };
-
-// A kernel of which so many blocks must fit on a multiprocessor. Without it ptxas aims at four of kThreads threads, and would
-// rather spill than use a few more of the registers there are.
-#define TW_KERNEL_OF(threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks)
 
 TW_DEV int64_t pieces(int64_t n, int64_t size) { return (n + size - 1) / size; }
 TW_DEV int64_t padded(int64_t cols) { return (cols + 3) / 4 * 4; }  // leading dimension in scratch
@@ -58,6 +57,17 @@ TW_DEV int32_t load_if(const int32_t *p, bool there) {
       : "+r"(x)
       : "l"(__cvta_generic_to_global(p)), "r"(static_cast<int>(there)));
   return x;
+}
+
+// store_whole is store to global memory in one instruction, where the compiler has lost sight of the address's alignment: it walks
+// through rows by a stride of its own making.
+template <int V>
+TW_DEV void store_whole(float *p, const Pack<V> &x) {
+  if constexpr (V == 4)
+    asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};"
+                 :: "l"(__cvta_generic_to_global(p)), "f"(x.v[0]), "f"(x.v[1]), "f"(x.v[2]), "f"(x.v[3]) : "memory");
+  else
+    store(p, x);
 }
 
 // ordered_sum adds the pieces term(k, true) for k = lo, lo+step, ... below hi, in order. term(k, false) must be 0 and load nothing.

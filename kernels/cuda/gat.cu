@@ -304,27 +304,27 @@ TW_DEV void gat_grad_att_parts(const tw_gat_args &a, const GatScratch &s) {
 }
 
 #define TW_GAT(V)                                                                                                                   \
-  TW_KERNEL_OF(kThreads, 2) tw_gat_v##V##_f32(tw_gat_args a, void *) { gat<V>(a); }                                                       \
-  TW_KERNEL_OF(kThreads, 2) tw_gat_tangent_v##V##_f32(tw_gat_args a, void *scratch) { gat_tangent<V>(a, static_cast<float *>(scratch)); } \
-  TW_KERNEL_OF(kThreads, 2) tw_gat_grad_scores_v##V##_f32(tw_gat_args a, void *scratch) { gat_grad_scores<V>(a, gat_scratch(a, scratch)); } \
-  TW_KERNEL_OF(kThreads, 2) tw_gat_grad_x_v##V##_f32(tw_gat_args a, void *scratch) {                                                      \
+  TW_KERNEL(kThreads, 2) tw_gat_v##V##_f32(tw_gat_args a, void *) { gat<V>(a); }                                                       \
+  TW_KERNEL(kThreads, 2) tw_gat_tangent_v##V##_f32(tw_gat_args a, void *scratch) { gat_tangent<V>(a, static_cast<float *>(scratch)); } \
+  TW_KERNEL(kThreads, 2) tw_gat_grad_scores_v##V##_f32(tw_gat_args a, void *scratch) { gat_grad_scores<V>(a, gat_scratch(a, scratch)); } \
+  TW_KERNEL(kThreads, 2) tw_gat_grad_x_v##V##_f32(tw_gat_args a, void *scratch) {                                                      \
     const GatScratch s = gat_scratch(a, scratch);                                                                                   \
     segment_sum<V>(GatGradX{a, a.t, a.dx.cols, s}, s.rest);                                                                         \
   }                                                                                                                                 \
-  TW_KERNEL_OF(kThreads, 2) tw_gat_grad_x_long_v##V##_f32(tw_gat_args a, void *scratch) {                                                 \
+  TW_KERNEL(kThreads, 2) tw_gat_grad_x_long_v##V##_f32(tw_gat_args a, void *scratch) {                                                 \
     const GatScratch s = gat_scratch(a, scratch);                                                                                   \
     segment_sum_long<V>(GatGradX{a, a.t, a.dx.cols, s}, s.rest);                                                                    \
   }                                                                                                                                 \
-  TW_KERNEL_OF(kThreads, 2) tw_gat_grad_e_v##V##_f32(tw_gat_args a, void *scratch) {                                                      \
+  TW_KERNEL(kThreads, 2) tw_gat_grad_e_v##V##_f32(tw_gat_args a, void *scratch) {                                                      \
     const GatScratch s = gat_scratch(a, scratch);                                                                                   \
     table_sum<V>(GatGradE{a, a.csr.rows, a.e.rows, a.e.cols + a.heads, s}, s.rest);                                                 \
   }                                                                                                                                 \
-  TW_KERNEL_OF(32 * kSumWarps, 1) tw_gat_grad_e_parts_v##V##_f32(tw_gat_args a, void *scratch) {                                          \
+  TW_KERNEL(32 * kSumWarps, 1) tw_gat_grad_e_parts_v##V##_f32(tw_gat_args a, void *scratch) {                                          \
     const GatScratch s = gat_scratch(a, scratch);                                                                                   \
     table_parts<V>(GatGradE{a, a.csr.rows, a.e.rows, a.e.cols + a.heads, s}, s.rest);                                               \
   }                                                                                                                                 \
-  TW_KERNEL_OF(kThreads, 2) tw_gat_grad_att_v##V##_f32(tw_gat_args a, void *scratch) { gat_grad_att<V>(a, gat_scratch(a, scratch)); }     \
-  TW_KERNEL_OF(32 * kSumWarps, 1) tw_gat_grad_att_parts_v##V##_f32(tw_gat_args a, void *scratch) { gat_grad_att_parts<V>(a, gat_scratch(a, scratch)); }
+  TW_KERNEL(kThreads, 2) tw_gat_grad_att_v##V##_f32(tw_gat_args a, void *scratch) { gat_grad_att<V>(a, gat_scratch(a, scratch)); }     \
+  TW_KERNEL(32 * kSumWarps, 1) tw_gat_grad_att_parts_v##V##_f32(tw_gat_args a, void *scratch) { gat_grad_att_parts<V>(a, gat_scratch(a, scratch)); }
 TW_GAT(4)
 TW_GAT(1)
 

@@ -153,7 +153,7 @@ TW_DEV void batch_norm(const tw_norm_args &a) {
           const float v = (x.v[e] - mean.v[e]) * rstd.v[e] * gamma.v[e] + beta.v[e];
           x.v[e] = through(a.relu, v, v);
         }
-        ::store(row(a.y, r) + c, x);
+        store_whole(row(a.y, r) + c, x);
       }
     };
     return Column{a, c, load<W>(a.mean + c), load<W>(a.rstd + c), load<W>(a.gamma + c), load<W>(a.beta + c)};
@@ -234,7 +234,7 @@ TW_DEV void batch_norm_grad(const tw_norm_args &a, void *scratch) {
           if (!a.frozen) g -= m * (s0.v[e] + (in.x.v[e] - mean.v[e]) * rstd.v[e] * s1.v[e]);
           in.dx.v[e] += gamma.v[e] * rstd.v[e] * g;
         }
-        ::store(row(a.dx, r) + c, in.dx);
+        store_whole(row(a.dx, r) + c, in.dx);
       }
     };
     const int64_t ld = padded(a.x.cols);
@@ -304,7 +304,7 @@ TW_DEV void batch_norm_tangent(const tw_norm_args &a, void *scratch) {
           const float v = tgamma.v[e] * xhat + tbeta.v[e] + gamma.v[e] * rstd.v[e] * (in.tx.v[e] - s0.v[e] - xhat * s1.v[e]);
           in.tx.v[e] = through(a.relu, in.y.v[e], v);
         }
-        ::store(row(a.ty, r) + c, in.tx);
+        store_whole(row(a.ty, r) + c, in.tx);
       }
     };
     const int64_t ld = padded(a.x.cols);
@@ -314,18 +314,18 @@ TW_DEV void batch_norm_tangent(const tw_norm_args &a, void *scratch) {
 }
 
 #define TW_BATCH_NORM(V)                                                                                                            \
-  TW_KERNEL_OF(kThreads, 2) tw_batch_norm_stats_v##V##_f32(tw_norm_args a, void *scratch) { batch_norm_stats<V>(a, scratch); }            \
+  TW_KERNEL(kThreads, 2) tw_batch_norm_stats_v##V##_f32(tw_norm_args a, void *scratch) { batch_norm_stats<V>(a, scratch); }            \
   TW_KERNEL(kThreads) tw_batch_norm_v##V##_f32(tw_norm_args a, void *) { batch_norm<V>(a); }                                        \
-  TW_KERNEL_OF(kThreads, 2) tw_batch_norm_grad_sums_v##V##_f32(tw_norm_args a, void *scratch) { norm_grad_sums<V, false>(a, scratch); }   \
-  TW_KERNEL_OF(32 * kSumWarps, 1) tw_norm_grad_parts_v##V##_f32(tw_norm_args a, void *scratch) { norm_grad_parts<V>(a, scratch); }        \
+  TW_KERNEL(kThreads, 2) tw_batch_norm_grad_sums_v##V##_f32(tw_norm_args a, void *scratch) { norm_grad_sums<V, false>(a, scratch); }   \
+  TW_KERNEL(32 * kSumWarps, 1) tw_norm_grad_parts_v##V##_f32(tw_norm_args a, void *scratch) { norm_grad_parts<V>(a, scratch); }        \
   TW_KERNEL(kThreads) tw_batch_norm_grad_v##V##_f32(tw_norm_args a, void *scratch) { batch_norm_grad<V>(a, scratch); }              \
   TW_KERNEL(kThreads) tw_batch_norm_tangent_sums_v##V##_f32(tw_norm_args a, void *scratch) { batch_norm_tangent_sums<V>(a, scratch); } \
-  TW_KERNEL_OF(32 * kSumWarps, 1) tw_batch_norm_tangent_parts_v##V##_f32(tw_norm_args a, void *scratch) { batch_norm_tangent_parts<V>(a, scratch); } \
+  TW_KERNEL(32 * kSumWarps, 1) tw_batch_norm_tangent_parts_v##V##_f32(tw_norm_args a, void *scratch) { batch_norm_tangent_parts<V>(a, scratch); } \
   TW_KERNEL(kThreads) tw_batch_norm_tangent_v##V##_f32(tw_norm_args a, void *scratch) { batch_norm_tangent<V>(a, scratch); }
 TW_BATCH_NORM(4)
 TW_BATCH_NORM(1)
 
-TW_KERNEL_OF(32 * kSumWarps, 1) tw_batch_norm_stats_parts_f32(tw_norm_args a, void *scratch) { batch_norm_stats_parts(a, scratch); }
+TW_KERNEL(32 * kSumWarps, 1) tw_batch_norm_stats_parts_f32(tw_norm_args a, void *scratch) { batch_norm_stats_parts(a, scratch); }
 
 // tw_running_f32: folds batch statistics into running ones, as PyTorch does (gpu.NormOps).
 //   run_mean += m*(mean - run_mean),  run_var += m*(var*total/(total-1) - run_var),  var = 1/rstd^2 - eps

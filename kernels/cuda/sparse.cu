@@ -41,7 +41,7 @@ struct Aggregate {
 };
 
 #define TW_AGGREGATE(V)                                                                       \
-  TW_KERNEL_OF(kThreads, 2) tw_aggregate_v##V##_f32(tw_aggregate_args a, void *scratch) {              \
+  TW_KERNEL(kThreads, 2) tw_aggregate_v##V##_f32(tw_aggregate_args a, void *scratch) {              \
     segment_sum<V>(Aggregate{a, a.csr, a.out.cols}, scratch);                                 \
   }                                                                                           \
   TW_KERNEL(kThreads) tw_aggregate_long_v##V##_f32(tw_aggregate_args a, void *scratch) {         \
@@ -79,10 +79,10 @@ struct EdgeGrad {
 };
 
 #define TW_EDGE_GRAD(V)                                                                       \
-  TW_KERNEL_OF(kThreads, 2) tw_edge_grad_v##V##_f32(tw_edge_grad_args a, void *scratch) {           \
+  TW_KERNEL(kThreads, 2) tw_edge_grad_v##V##_f32(tw_edge_grad_args a, void *scratch) {           \
     table_sum<V>(EdgeGrad{a, a.csr.rows, a.de.rows, a.de.cols}, scratch);                     \
   }                                                                                           \
-  TW_KERNEL_OF(32 * kSumWarps, 1) tw_edge_grad_parts_v##V##_f32(tw_edge_grad_args a, void *scratch) { \
+  TW_KERNEL(32 * kSumWarps, 1) tw_edge_grad_parts_v##V##_f32(tw_edge_grad_args a, void *scratch) { \
     table_parts<V>(EdgeGrad{a, a.csr.rows, a.de.rows, a.de.cols}, scratch);                   \
   }
 TW_EDGE_GRAD(4)
@@ -129,10 +129,10 @@ struct EmbeddingGrad {
 
 #define TW_EMBEDDING(V)                                                                       \
   TW_KERNEL(kThreads) tw_embedding_v##V##_f32(tw_embedding_args a, void *) { embedding<V>(a); }  \
-  TW_KERNEL_OF(kThreads, 2) tw_embedding_grad_v##V##_f32(tw_embedding_args a, void *scratch) {      \
+  TW_KERNEL(kThreads, 2) tw_embedding_grad_v##V##_f32(tw_embedding_args a, void *scratch) {      \
     table_sum<V>(EmbeddingGrad{a, a.out.rows, a.table.rows, a.table.cols}, scratch);          \
   }                                                                                           \
-  TW_KERNEL_OF(32 * kSumWarps, 1) tw_embedding_grad_parts_v##V##_f32(tw_embedding_args a, void *scratch) { \
+  TW_KERNEL(32 * kSumWarps, 1) tw_embedding_grad_parts_v##V##_f32(tw_embedding_args a, void *scratch) { \
     table_parts<V>(EmbeddingGrad{a, a.out.rows, a.table.rows, a.table.cols}, scratch);        \
   }
 TW_EMBEDDING(4)
