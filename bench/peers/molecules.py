@@ -21,6 +21,20 @@ import torch.nn.functional as F
 from torch_geometric.nn import MessagePassing
 
 
+def now():
+    """Seconds, after what was queued on a GPU is done."""
+    if torch.get_default_device().type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def peak():
+    """The most bytes in use so far, of the GPU or of the process."""
+    if torch.get_default_device().type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 def load(path):
     """Reads a safetensors file of F32 and I32 tensors."""
     raw = open(path, "rb").read()
@@ -33,7 +47,7 @@ def load(path):
         lo, hi = t["data_offsets"]
         a = np.frombuffer(raw, dtype={"F32": np.float32, "I32": np.int32}[t["dtype"]], count=(hi - lo) // 4, offset=8 + n + lo)
         a = a.reshape(t["shape"])
-        out[name] = torch.from_numpy(a.astype(np.int64) if t["dtype"] == "I32" else a.copy())
+        out[name] = torch.from_numpy(a.astype(np.int64) if t["dtype"] == "I32" else a.copy()).to(torch.get_default_device())
     return out
 
 
@@ -215,23 +229,23 @@ class Iteration:
 
     def run_plain(self):
         lam = torch.softmax(self.logits, 0)
-        start = time.perf_counter()
+        start = now()
         losses = self.losses()
         self.weighted(losses, lam)
-        mid = time.perf_counter()
+        mid = now()
         ft = self.finetune()
-        return dict(pretrain=mid - start, finetune=time.perf_counter() - mid), [l.item() for l in losses], ft, None, None
+        return dict(pretrain=mid - start, finetune=now() - mid), [l.item() for l in losses], ft, None, None
 
     def run_reference(self):
         lam = torch.softmax(self.logits, 0)
-        t0 = time.perf_counter()
+        t0 = now()
         losses = self.losses()
         self.weighted(losses, lam)
-        t1 = time.perf_counter()
+        t1 = now()
         ft = self.finetune()
-        t2 = time.perf_counter()
+        t2 = now()
         val, v = self.validation()
-        t3 = time.perf_counter()
+        t3 = now()
         # Pair one: gradient with respect to theta of the finetuning loss at omega +- eps v.
         omega, theta = list(self.omega.parameters()), list(self.theta.parameters())
         eps = 0.01 / torch.cat([x.reshape(-1) for x in v]).norm()
@@ -261,12 +275,12 @@ class Iteration:
                 p.add_(d, alpha=float(eps))
         h = -(sides[0] - sides[1]) / (2 * eps)
         self.logits -= h
-        t4 = time.perf_counter()
+        t4 = now()
         return dict(pretrain=t1 - t0, finetune=t2 - t1, validation=t3 - t2, hypergradient=t4 - t3), [l.item() for l in losses], ft, val, h.tolist()
 
     def run_strong(self):
         lam = torch.softmax(self.logits, 0)
-        t0 = time.perf_counter()
+        t0 = now()
         enc = list(self.theta.parameters())
         self.opt_theta.zero_grad(set_to_none=True)
         before = [p.detach().clone() for p in enc]
@@ -284,11 +298,11 @@ class Iteration:
             apart.append(g[: len(enc)])
             rest.append(loss)
         self.opt_theta.step()
-        t1 = time.perf_counter()
+        t1 = now()
         ft = self.finetune()
-        t2 = time.perf_counter()
+        t2 = now()
         val, v = self.validation()
-        t3 = time.perf_counter()
+        t3 = now()
         # w: derivative with respect to theta's gradient; SGD's factors are -lr each.
         w = [-2 * self.gamma * 0.01 * 0.05 * x for x in v]
         h = [0.0] * 3 + [sum((a * b).sum() for a, b in zip(g, w)).item() for g in apart]
@@ -307,7 +321,7 @@ class Iteration:
         for i in range(3):
             h[i] = ((values[0][i] - values[1][i]) / (2 * eps)).item()
         self.finish(torch.tensor(h), lam)
-        t4 = time.perf_counter()
+        t4 = now()
         losses = [l.item() for l in clean] + [l.item() for l in rest]
         return dict(pretrain=t1 - t0, finetune=t2 - t1, validation=t3 - t2, hypergradient=t4 - t3), losses, ft, val, h
 
@@ -378,9 +392,9 @@ def betty_steps(it):
     while True:
         seen.clear()
         before = weights.logits.detach().clone()
-        start = time.perf_counter()
+        start = now()
         engine.train_step()
-        took = time.perf_counter() - start
+        took = now() - start
         yield took, seen["pretrain"], seen["finetune"], seen["validation"], (before - weights.logits.detach()).tolist()
 
 
@@ -418,9 +432,9 @@ def embed(path, rounds):
         return torch.cat(rows)
 
     def seconds(graphs, size):
-        start = time.perf_counter()
+        start = now()
         run(graphs, size)
-        return time.perf_counter() - start
+        return now() - start
 
     few = graphs[:4096]
     error = (run(few, 128) - t["embedding"][: len(few)]).abs().max().item()
@@ -428,7 +442,7 @@ def embed(path, rounds):
     for r in range(rounds):
         took = seconds(graphs, best)
         print(json.dumps(dict(variant="embed", batch=best, molecules=len(graphs), rate=len(graphs) / took, error=error, torch=torch.__version__,
-                              peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)), flush=True)
+                              peak_bytes=peak())), flush=True)
 
 
 def main():
@@ -437,9 +451,11 @@ def main():
     p.add_argument("--variant", choices=["reference", "betty", "strong", "plain", "embed"], required=True)
     p.add_argument("--rounds", type=int, default=1)
     p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     p.add_argument("--gamma", type=float, default=1e-3)
     a = p.parse_args()
     torch.set_num_threads(a.threads)
+    torch.set_default_device(a.device)
     torch.manual_seed(0)
     if a.variant == "embed":
         return embed(a.batch, a.rounds)
@@ -454,7 +470,7 @@ def main():
         ms = {k: 1000 * v for k, v in ms.items()}
         ms["total"] = sum(ms.values())
         out = dict(variant=a.variant, round=r, warmup=r == 0, ms=ms, losses=dict(zip(it.names, losses), finetune=ft, validation=val), h=h,
-                   peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, torch=torch.__version__, threads=a.threads)
+                   peak_bytes=peak(), torch=torch.__version__, threads=a.threads)
         print(json.dumps(out), flush=True)
 
 
