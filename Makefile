@@ -58,7 +58,7 @@ gates: kernels $(GATES)/ready ## hold the compiled CUDA kernels to kernels/cuda/
 $(BUILD)/cuda/env: $(wildcard gpu/cuda/lazy/*)
 	sh gpu/cuda/lazy/make.sh $(BUILD)/cuda
 
-cuda: deps $(BUILD)/cuda/env ## build ./tapweight with the CUDA backend (cuda.h from CUDA_HOME, or downloaded)
+cuda: deps kernels $(BUILD)/cuda/env ## build ./tapweight with the CUDA backend (cuda.h from CUDA_HOME, or downloaded)
 	. $(BUILD)/cuda/env && $(GO) build -tags cuda -ldflags "-X main.version=$(VERSION)" -o tapweight ./cli
 
 CHECK := $(BUILD)/gpu-check
