@@ -79,7 +79,7 @@ emu: deps ## build build/emu/libcuda.so.1, a CUDA driver that runs PTX on the ho
 
 test-cuda: emu $(BUILD)/cuda/env ## the tests of the CUDA backend on the stand-in driver
 	. $(BUILD)/cuda/env && export TAPWEIGHT_LIBCUDA=$(CURDIR)/$(BUILD)/emu/libcuda.so.1 TAPWEIGHT_REQUIRE=cuda && \
-	$(GO) test -tags cuda ./gpu/cuda ./kernels/cuda && $(GO) test -tags cuda -timeout 30m ./gpu/gputest ./train/level ./train/engine -run CUDA
+	$(GO) vet -tags cuda ./... && $(GO) test -tags cuda ./gpu/cuda ./kernels/cuda && $(GO) test -tags cuda -timeout 30m ./gpu/gputest ./train/level ./train/engine -run CUDA
 
 test: build emu ## every test
 	$(GO) test ./...
