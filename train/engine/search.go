@@ -131,7 +131,7 @@ func (r *run) search(parent context.Context) error {
 		}
 		r.window = append(r.window, it)
 		if err := r.step(it, learned); err != nil {
-			return r.stopped(0, learned, err)
+			return r.searchStopped(0, learned, err)
 		}
 		r.state.Iteration++
 		stop := parent.Err() != nil
@@ -170,11 +170,11 @@ func (r *run) due(n, total int) bool {
 func (r *run) logWindow(learned bool) (note string, err error) {
 	rows, err := r.sys.Read()
 	if err != nil {
-		return "", r.stopped(0, learned, err)
+		return "", r.searchStopped(0, learned, err)
 	}
 	for i, row := range rows {
 		if err := row.NonFinite(r.pre.Names()); err != nil {
-			return "", r.stopped(i, learned, err)
+			return "", r.searchStopped(i, learned, err)
 		}
 		if note, err = r.writeIteration(r.first+i+1, row, r.window[i].wait, learned); err != nil {
 			return "", err
@@ -184,16 +184,16 @@ func (r *run) logWindow(learned bool) (note string, err error) {
 	return note, nil
 }
 
-// stopped takes the run back to the state after the first good iterations of the window, saves it and returns the error: the
-// batches are at hand and a step depends on them and the state only.
-func (r *run) stopped(good int, learned bool, cause error) error {
-	r.state.Iteration = r.first
+// stopped takes the run back to the state after the first good entries of the window, saves it and returns the error, which names
+// the iteration or step by the count that done keeps: the batches are at hand and a step depends on them and the state only.
+func (r *run) stopped(what string, done *int, good int, step func(iteration) error, cause error) error {
+	*done = r.first
 	r.sys.Restore(r.snap)
 	_, err := r.sys.Read()
 	for _, it := range r.window[:good] {
 		if err == nil {
-			err = r.step(it, learned)
-			r.state.Iteration++
+			err = step(it)
+			*done++
 		}
 	}
 	r.window = r.window[:0]
@@ -201,9 +201,14 @@ func (r *run) stopped(good int, learned bool, cause error) error {
 		err = r.save()
 	}
 	if err != nil {
-		return fmt.Errorf("iteration %d: %w; and saving the state before it failed: %v", r.state.Iteration+1, cause, err)
+		return fmt.Errorf("%s %d: %w; and saving the state before it failed: %w", what, *done+1, cause, err)
 	}
-	return fmt.Errorf("iteration %d: %w; the state before it is saved in %s", r.state.Iteration+1, cause, r.dir)
+	return fmt.Errorf("%s %d: %w; the state before it is saved in %s", what, *done+1, cause, r.dir)
+}
+
+// searchStopped is stopped in the search.
+func (r *run) searchStopped(good int, learned bool, cause error) error {
+	return r.stopped("iteration", &r.state.Iteration, good, func(it iteration) error { return r.step(it, learned) }, cause)
 }
 
 // interrupted saves and says how to go on.
@@ -365,8 +370,7 @@ func (r *run) retrain(parent context.Context) error {
 			r.first = r.state.Step
 		}
 		r.window = append(r.window, it)
-		r.sys.Begin()
-		if err := r.sys.FinetuneStep(it.fin[0], false); err != nil {
+		if err := r.retrainStep(it); err != nil {
 			return err
 		}
 		r.state.Step++
@@ -378,7 +382,7 @@ func (r *run) retrain(parent context.Context) error {
 			}
 			for i, row := range rows {
 				if math.IsNaN(row.Finetune) || math.IsInf(row.Finetune, 0) {
-					return r.retrainStopped(i, row.Finetune)
+					return r.stopped("retrain step", &r.state.Step, i, r.retrainStep, fmt.Errorf("finetune: the loss is %v", row.Finetune))
 				}
 			}
 			r.window = r.window[:0]
@@ -402,25 +406,10 @@ func (r *run) retrain(parent context.Context) error {
 	return r.save()
 }
 
-// retrainStopped takes retraining back to the state after the first good steps of the window and saves it.
-func (r *run) retrainStopped(good int, loss float64) error {
-	r.state.Step = r.first
-	r.sys.Restore(r.snap)
-	_, err := r.sys.Read()
-	for _, it := range r.window[:good] {
-		if err == nil {
-			r.sys.Begin()
-			err = r.sys.FinetuneStep(it.fin[0], false)
-			r.state.Step++
-		}
-	}
-	if err == nil {
-		err = r.save()
-	}
-	if err != nil {
-		return fmt.Errorf("retrain step %d: finetune: the loss is %v; and saving the state before it failed: %w", r.state.Step+1, loss, err)
-	}
-	return fmt.Errorf("retrain step %d: finetune: the loss is %v; the state before it is saved in %s", r.state.Step+1, loss, r.dir)
+// retrainStep queues one step of retraining.
+func (r *run) retrainStep(it iteration) error {
+	r.sys.Begin()
+	return r.sys.FinetuneStep(it.fin[0], false)
 }
 
 // validate scores ω on the validation split and keeps it when it is the best so far.
