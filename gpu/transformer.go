@@ -1,0 +1,155 @@
+package gpu
+
+// Operations of transformer encoders (Vaswani 2017; Devlin 2019). A batch of sequences is one packed stream of tokens, a row
+// each, without padding: sequence s has the rows [Ptr[s], Ptr[s+1]).
+
+// Attention is multi-head self-attention within every sequence, Heads heads of C/Heads channels side by side:
+//
+//	S_h[i,j]   = Scale * <Q[i,h], K[j,h]>                      i, j rows of one sequence
+//	A_h[i,:]   = dropout(softmax_j S_h[i,:])
+//	Out[i,h]   = sum_j A_h[i,j] V[j,h]
+//	LSE[i,h]   = logsumexp_j S_h[i,:]
+//
+// Q, K, V and Out (T,C) may be column blocks of wider matrices. LSE (T,Heads) is what the gradient and the tangent compute the
+// probabilities again from: no matrix of pairs is kept (Dao 2022). Dropout takes the random word of element
+// (i*Heads+h)*65536 + (j - first row of the sequence), see Dropout; DropP 0 is none. Longest is the largest number of rows of a
+// sequence, at most 65536.
+type Attention struct {
+	Q, K, V, Out Mat
+	LSE          Mat
+	Ptr          Buffer // (Sequences+1) int32
+	Sequences    int
+	Longest      int
+	Heads        int
+	Scale        float64
+	DropP        float64
+	Key          Key
+}
+
+// AttentionGrad overwrites DQ, DK, DV (T,C), which may be column blocks of one matrix, with the gradient of Attention given
+// DOut. Out and LSE are read.
+type AttentionGrad struct {
+	Attention
+	DOut, DQ, DK, DV Mat
+}
+
+// AttentionTangent: TOut = the directional derivative of Out along (TQ, TK, TV). Out and LSE are read.
+type AttentionTangent struct {
+	Attention
+	TQ, TK, TV, TOut Mat
+}
+
+// AttentionOps are attention over packed sequences.
+type AttentionOps interface {
+	Attention(Attention)
+	AttentionGrad(AttentionGrad)
+	AttentionTangent(AttentionTangent)
+}
+
+// GELU is Y = x*Phi(x) with x = X+Bias (Hendrycks 2016): exact by the error function, or with Tanh by the approximation
+// 0.5x(1+tanh(sqrt(2/pi)(x+0.044715x^3))). Bias (C) may be nil.
+type GELU struct {
+	X, Y Mat
+	Bias Buffer
+	Tanh bool
+}
+
+// GELUGrad: DX (+)= the gradient of GELU given DY, from the same X; DBias, unless nil, += its sums over the rows. Y of GELU is
+// unused. DX may be DY.
+type GELUGrad struct {
+	GELU
+	DY, DX     Mat
+	Accumulate bool // of DX
+	DBias      Buffer
+}
+
+// GELUTangent: TY = the directional derivative along (TX, TBias); either may be absent, for zero. Y of GELU is unused.
+type GELUTangent struct {
+	GELU
+	TX, TY Mat
+	TBias  Buffer
+}
+
+// AddNorm is the end of a post-norm transformer block:
+//
+//	Z = R + dropout(X + Bias),   Y = layer norm of Z (see LayerNorm)
+//
+// Bias and R may be nil. Z (Rows,C) is kept for the gradient and may be X itself. Dropout as in Dropout over element i*Cols+j.
+type AddNorm struct {
+	X, R, Z, Y  Mat
+	Bias        Buffer
+	DropP       float64
+	Key         Key
+	Gamma, Beta Buffer // (C)
+	Mean, Rstd  Buffer // (Rows)
+	Eps         float64
+}
+
+// AddNormGrad is the gradient of AddNorm given DY, from Z, Mean and Rstd; X and R are not read:
+//
+//	DZ = gradient of the layer norm;  DR (+)= DZ;  DX = dropout(DZ);  DBias += sums of DX;  DGamma, DBeta +=
+//
+// DX and DR may be absent, and are distinct unless DropP is 0.
+type AddNormGrad struct {
+	AddNorm
+	DY, DX, DR           Mat
+	Accumulate           bool // of DR
+	DBias, DGamma, DBeta Buffer
+}
+
+// AddNormTangent: TY = the directional derivative along (TX, TR, TBias, TGamma, TBeta), from Z, Mean and Rstd; absent ones are
+// zero.
+type AddNormTangent struct {
+	AddNorm
+	TX, TR, TY           Mat
+	TBias, TGamma, TBeta Buffer
+}
+
+// LinearCE is the cross entropy of a linear map into many classes whose logits are never stored whole:
+//
+//	logits = X·Wᵀ + Bias,   Loss += Scale * sum_i (logsumexp(logits[i,:]) - logits[i,Target[i]])
+//
+// X (n,C), W (V,C), Bias (V) or nil, Target (n) int32, rows with a negative target give 0. LSE (n) receives the log-sum-exp.
+type LinearCE struct {
+	X, W   Mat
+	Bias   Buffer
+	Target Buffer
+	Scale  float64
+	LSE    Buffer
+	Loss   Buffer
+}
+
+// LinearCEGrad is Up[0] (1 float, nil for 1) times the gradient of LinearCE, with the logits computed again tile by tile from
+// LSE: DX (+)=, DW and DBias +=. Each of the three may be absent. Loss is unused.
+type LinearCEGrad struct {
+	LinearCE
+	Up         Buffer
+	DX, DW     Mat
+	Accumulate bool // of DX
+	DBias      Buffer
+}
+
+// LinearCETangent: Out[0] += C times the directional derivative of the loss along (TX, TW, TBias); absent ones are zero.
+type LinearCETangent struct {
+	LinearCE
+	TX, TW Mat
+	TBias  Buffer
+	C      float64
+	Out    Buffer
+}
+
+// EncoderOps are what else transformers need.
+type EncoderOps interface {
+	GELU(GELU)
+	GELUGrad(GELUGrad)
+	GELUTangent(GELUTangent)
+	AddNorm(AddNorm)
+	AddNormGrad(AddNormGrad)
+	AddNormTangent(AddNormTangent)
+	LinearCE(LinearCE)
+	LinearCEGrad(LinearCEGrad)
+	LinearCETangent(LinearCETangent)
+	// ScatterRows is the gradient of a look-up in a table too large to sweep: dst[row[r],:] += sum over k in row r of csr of
+	// Weight[k]*src[Col[k],:], k ascending. row (csr.Rows) int32, all different.
+	ScatterRows(dst Mat, row Buffer, csr CSR, src Mat)
+}
