@@ -27,9 +27,9 @@ type context struct {
 
 type contextLabels struct {
 	packed  *gnn.Packed
-	center  gnn.Sparse // clean rows of the centers
-	anchors gnn.Sparse // mean of the context's anchor rows
-	shifted gnn.Sparse // the next molecule's context
+	center  batch.Sparse // clean rows of the centers
+	anchors batch.Sparse // mean of the context's anchor rows
+	shifted batch.Sparse // the next molecule's context
 	target  [2]batch.Floats
 }
 
@@ -93,15 +93,15 @@ func (c *context) Label(in *Labeling) (any, float64, error) {
 	for k, atom := range anchors {
 		anchors[k] = l.packed.Stack.Row[atom]
 	}
-	l.center = gnn.PackGather(in.Host, s.Packed.NodeRows(), centers)
-	l.anchors = gnn.PackSparse(in.Host, l.packed.NodeRows(), anchorPtr, anchors, weight, nil, false)
+	l.center = batch.PackGather(in.Host, s.Packed.NodeRows(), centers)
+	l.anchors = batch.PackSparse(in.Host, l.packed.NodeRows(), anchorPtr, anchors, weight, nil, false)
 	next := make([]int32, n)
 	ones := make([]float64, n)
 	for i := range n {
 		next[i] = int32((i + 1) % n)
 		ones[i] = 1
 	}
-	l.shifted = gnn.PackGather(in.Host, n, next)
+	l.shifted = batch.PackGather(in.Host, n, next)
 	l.target = [2]batch.Floats{in.Host.Floats(ones), in.Host.Floats(make([]float64, n))}
 	return l, float64(n), nil
 }

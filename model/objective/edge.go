@@ -16,7 +16,7 @@ type edge struct{}
 
 // pairLabels are pairs of rows with a 0/1 target and a weight each.
 type pairLabels struct {
-	a, b           gnn.Sparse
+	a, b           batch.Sparse
 	target, weight batch.Floats
 }
 
@@ -59,7 +59,7 @@ func (edge) Label(in *Labeling) (any, float64, error) {
 		}
 	}
 	cols := s.Packed.NodeRows()
-	l := pairLabels{a: gnn.PackGather(in.Host, cols, a), b: gnn.PackGather(in.Host, cols, b), target: in.Host.Floats(target)}
+	l := pairLabels{a: batch.PackGather(in.Host, cols, a), b: batch.PackGather(in.Host, cols, b), target: in.Host.Floats(target)}
 	return l, float64(bonds), nil
 }
 

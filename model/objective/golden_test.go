@@ -159,7 +159,7 @@ func pass(t *testing.T, compress bool) (map[string]float64, inputs) {
 		}
 	}
 	// The rows that a sparse matrix gathers or averages, as a dense one: its product with the identity.
-	dense := func(s gnn.Sparse, cols int) array {
+	dense := func(s batch.Sparse, cols int) array {
 		id := arena.Mat(cols, cols)
 		v := make([]float64, cols*id.LD)
 		for i := range cols {

@@ -2,6 +2,7 @@ package objective
 
 import (
 	"tapweight/gpu"
+	"tapweight/model/batch"
 	"tapweight/model/gnn"
 	"tapweight/model/param"
 	"tapweight/model/tape"
@@ -43,7 +44,7 @@ func (m *infomax) Label(in *Labeling) (any, float64, error) {
 			weight = append(weight, 1, 1)
 		}
 	}
-	l := pairLabels{a: gnn.PackGather(in.Host, s.Packed.NodeRows(), node), b: gnn.PackGather(in.Host, st.Graphs, summary),
+	l := pairLabels{a: batch.PackGather(in.Host, s.Packed.NodeRows(), node), b: batch.PackGather(in.Host, st.Graphs, summary),
 		target: in.Host.Floats(target), weight: in.Host.Floats(weight)}
 	return l, float64(st.Atoms), nil
 }

@@ -13,7 +13,7 @@ type maskAtom struct{ head linear }
 
 // maskAtomLabels are the masked atoms' rows and elements. Atoms of one row and element count as one weighted term.
 type maskAtomLabels struct {
-	gather gnn.Sparse
+	gather batch.Sparse
 	target batch.Ints
 	weight batch.Floats
 }
@@ -45,7 +45,7 @@ func (m *maskAtom) Label(in *Labeling) (any, float64, error) {
 		weight[j]++
 	}
 	labels := maskAtomLabels{
-		gather: gnn.PackGather(in.Host, s.Packed.NodeRows(), rows),
+		gather: batch.PackGather(in.Host, s.Packed.NodeRows(), rows),
 		target: in.Host.Ints(target), weight: in.Host.Floats(weight),
 	}
 	return labels, float64(len(s.Masked)), nil
