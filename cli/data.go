@@ -44,12 +44,7 @@ func dataCommand() *cli.Command {
 					if err != nil {
 						return err
 					}
-					largest := 0
-					for i := range task.Set.Len() {
-						largest = max(largest, task.Set.Graph(i).Atoms)
-					}
-					fmt.Printf("%s: %d molecules, %d atoms (%.1f each, at most %d), %s, metric %s\n", task.Name, task.Set.Len(), task.Set.Atoms(),
-						float64(task.Set.Atoms())/float64(task.Set.Len()), largest, task.Kind, task.Metric)
+					fmt.Printf("%s: %s, %s, metric %s\n", task.Name, task.Set, task.Kind, task.Metric)
 					fmt.Printf("%s split %s: %d train, %d valid, %d test\n", cfg.Split, task.Split.Hash, len(task.Split.Train), len(task.Split.Valid), len(task.Split.Test))
 					if err := task.CheckParts(console(cfg.Quiet)); err != nil {
 						fmt.Println("warning:", err)
@@ -89,7 +84,7 @@ func dataCommand() *cli.Command {
 						records := [][]string{{"line", "smiles", "part"}}
 						for i, p := range part {
 							_, line := task.Place(task.Set.Line(i))
-							records = append(records, []string{strconv.Itoa(line), task.Set.SMILES(i), p})
+							records = append(records, []string{strconv.Itoa(line), task.Set.Name(i), p})
 						}
 						return out.WriteAll(records)
 					})
@@ -103,17 +98,17 @@ func dataCommand() *cli.Command {
 					if err != nil {
 						return err
 					}
-					pool, err := cfg.OpenPool(c.Context, task, console(cfg.Quiet))
+					pool, err := task.OpenPool(c.Context, console(cfg.Quiet))
 					if err != nil {
 						return err
 					}
-					if err := cfg.PrepareObjectives(pool); err != nil {
+					if err := task.PrepareObjectives(pool, cfg.Objectives); err != nil {
 						return err
 					}
 					names := append([]string(nil), cfg.Objectives...)
 					sort.Strings(names)
 					dir, _ := cfg.CacheDir()
-					fmt.Printf("%d task and %d pool molecules and %s are in %s\n", task.Set.Len(), pool.Set.Len(), strings.Join(names, ", "), dir)
+					fmt.Printf("task (%s), pool (%s) and %s are in %s\n", task.Set, pool, strings.Join(names, ", "), dir)
 					return nil
 				},
 			},

@@ -13,7 +13,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tapweight/model/checkpoint"
-	"tapweight/model/molecule"
 	"tapweight/train/engine"
 )
 
@@ -71,7 +70,7 @@ func inputFlags() []cli.Flag {
 }
 
 // onInput writes what a finished run's model makes of the --input file to the --out file. Refused molecules are named on stderr.
-func onInput(c *cli.Context, compute func(*engine.Model, *molecule.Set) ([][]float64, error), write func(io.Writer, *engine.Model, *engine.Input, [][]float64) error) error {
+func onInput(c *cli.Context, compute func(*engine.Model, engine.Examples) ([][]float64, error), write func(io.Writer, *engine.Model, *engine.Input, [][]float64) error) error {
 	m, err := openModel(c, "input", "out")
 	if err != nil {
 		return err
@@ -82,7 +81,7 @@ func onInput(c *cli.Context, compute func(*engine.Model, *molecule.Set) ([][]flo
 		return err
 	}
 	for _, b := range in.Invalid {
-		fmt.Fprintf(os.Stderr, "%s:%d: %s: %s\n", c.String("input"), b.Line, b.SMILES, b.Reason)
+		fmt.Fprintln(os.Stderr, b)
 	}
 	rows, err := compute(m, in.Set)
 	if err != nil {

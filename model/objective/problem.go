@@ -88,6 +88,9 @@ func (p *Problem) Params() *param.Table { return p.params }
 // States returns the layout of the running statistics.
 func (p *Problem) States() *param.Table { return p.states }
 
+// Initial returns the starting values of the parameters.
+func (p *Problem) Initial(seed uint64) []float64 { return p.params.Initial(seed) }
+
 // Names lists the objectives.
 func (p *Problem) Names() []string { return p.names }
 

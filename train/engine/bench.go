@@ -7,9 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"tapweight/gpu"
 	"tapweight/gpu/profile"
 	"tapweight/model/downstream"
+	"tapweight/train/data"
 	"tapweight/train/level"
 	"tapweight/train/runlog"
 )
@@ -156,33 +156,27 @@ func BenchEmbed(ctx context.Context, c Config, rounds int, con *runlog.Console) 
 		return nil, err
 	}
 	defer b.Close()
-	set, path, bad, err := c.openPoolFile(ctx, con)
+	in, err := c.domain().openInput(ctx, data.PoolFile(c.Pool), c.SMILES, c.PoolLimit, con)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.refused(path, inFile(path), bad, con); err != nil {
-		return nil, err
-	}
-	net, err := c.network()
+	net, err := c.domain().network(in.Set)
 	if err != nil {
 		return nil, err
 	}
-	fin, err := downstream.NewProblem(set, unlabelled(set.Len(), 1), gpu.MSE, net, c.head(), c.Compress)
+	fin, err := downstream.NewProblem(net, unlabelled(in.Set.Len(), 1))
 	if err != nil {
 		return nil, err
 	}
-	value, running := fin.Params().Initial(c.Seed), fin.States().Initial(c.Seed)
+	value, running := fin.Initial(c.Seed), fin.States().Initial(c.Seed)
 	p, err := newPredictor(b, fin, value, running)
 	if err != nil {
 		return nil, err
 	}
 	defer p.Close()
 	info := b.Info()
-	t := &EmbedTiming{Device: info.Device, ISA: info.ISA, Threads: info.Threads, Molecules: set.Len()}
-	for i := range set.Len() {
-		t.Atoms += set.Graph(i).Atoms
-	}
-	all := upTo(set.Len())
+	t := &EmbedTiming{Device: info.Device, ISA: info.ISA, Threads: info.Threads, Molecules: in.Set.Len(), Atoms: in.Set.Units()}
+	all := upTo(in.Set.Len())
 	for round := range rounds + 1 { // the first warms up
 		start := time.Now()
 		rows, err := predict(p, fin, all, fin.Embed)
@@ -192,7 +186,7 @@ func BenchEmbed(ctx context.Context, c Config, rounds int, con *runlog.Console) 
 		if round > 0 {
 			t.MS = append(t.MS, float64(time.Since(start).Microseconds())/1000)
 		} else if c.Out != "" {
-			if err := exportSet(filepath.Join(c.Out, "embed.safetensors"), c, set, fin.Params(), value, rows); err != nil {
+			if err := exportSet(filepath.Join(c.Out, "embed.safetensors"), c.domain(), in.Set, fin.Params(), value, rows); err != nil {
 				return nil, err
 			}
 		}

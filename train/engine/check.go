@@ -6,7 +6,6 @@ import (
 	"tapweight/gpu"
 	"tapweight/model/batch"
 	"tapweight/model/downstream"
-	"tapweight/model/objective"
 	"tapweight/train/level"
 	"tapweight/train/optim"
 	"tapweight/train/runlog"
@@ -14,7 +13,7 @@ import (
 
 // bench is a built three-level system with batches for one iteration, outside any run folder.
 type bench struct {
-	pre *objective.Problem
+	pre pretraining
 	fin *downstream.Problem
 	sys *level.System
 
@@ -23,12 +22,8 @@ type bench struct {
 }
 
 // PrepareObjectives computes what the objectives need to know about the pool, which caches it.
-func (c *Config) PrepareObjectives(pool *objective.Pool) error {
-	net, err := c.network()
-	if err != nil {
-		return err
-	}
-	_, err = objective.NewProblem(pool, net, c.Objectives, c.Compress)
+func (t *Task) PrepareObjectives(pool Pool, objectives []string) error {
+	_, err := t.domain.pretraining(pool, objectives)
 	return err
 }
 
@@ -38,33 +33,18 @@ func (c *Config) assemble(ctx context.Context, b gpu.Backend, con *runlog.Consol
 	if err != nil {
 		return nil, err
 	}
-	pool, err := c.OpenPool(ctx, task, con)
+	pool, err := task.OpenPool(ctx, con)
 	if err != nil {
 		return nil, err
 	}
 	return c.build(b, task, pool, measurable)
 }
 
-// problems declares the networks of levels I and II.
-func (c *Config) problems(task *Task, pool *objective.Pool) (*objective.Problem, *downstream.Problem, error) {
-	net, err := c.network()
-	if err != nil {
-		return nil, nil, err
-	}
-	pre, err := objective.NewProblem(pool, net, c.Objectives, c.Compress)
-	if err != nil {
-		return nil, nil, err
-	}
-	targets, kind := task.targets()
-	fin, err := downstream.NewProblem(task.Set, targets, kind, net, c.head(), c.Compress)
-	return pre, fin, err
-}
-
 // build builds the system; with measurable true its settings suit finite differences.
-func (c *Config) build(b gpu.Backend, task *Task, pool *objective.Pool, measurable bool) (*bench, error) {
+func (c *Config) build(b gpu.Backend, task *Task, pool Pool, measurable bool) (*bench, error) {
 	x := &bench{}
 	var err error
-	if x.pre, x.fin, err = c.problems(task, pool); err != nil {
+	if x.pre, x.fin, err = task.problems(pool, c.Objectives); err != nil {
 		return nil, err
 	}
 	opts, err := c.levels()

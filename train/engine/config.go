@@ -17,10 +17,6 @@ import (
 	"github.com/goccy/go-yaml/parser"
 
 	"tapweight/gpu"
-	"tapweight/model/downstream"
-	"tapweight/model/gnn"
-	"tapweight/model/molecule"
-	"tapweight/model/objective"
 	"tapweight/train/data"
 	"tapweight/train/level"
 	"tapweight/train/optim"
@@ -94,13 +90,6 @@ type Config struct {
 	Threads int    `yaml:"threads" group:"run" usage:"threads of the CPU backend (0 = all cores); results do not depend on it"`
 	Out     string `yaml:"out" group:"run" usage:"run folder (default runs/DATASET-N)"`
 	Quiet   bool   `yaml:"quiet" group:"run" usage:"print errors only"`
-}
-
-// size is what a preset sets.
-type size struct{ layers, width, pretrain, finetune int }
-
-var sizes = map[string]size{
-	"nano": {3, 32, 128, 64}, "tiny": {3, 64, 256, 64}, "small": {5, 128, 512, 64}, "paper": {5, 300, 1024, 64},
 }
 
 // Default returns the configuration of the embedded demo.
@@ -211,19 +200,9 @@ func Locate(path string, err error, overridden func(key string) bool) error {
 
 // Resolve fills in what presets and optimisers leave open and reports the first setting that makes no sense.
 func (c *Config) Resolve() error {
-	s, ok := sizes[c.Preset]
-	if !ok {
-		return wrong(fmt.Errorf("preset %q is not one of nano, tiny, small, paper", c.Preset), "preset")
+	if err := c.domain().fill(); err != nil {
+		return err
 	}
-	fill := func(v *int, preset int) {
-		if *v == 0 {
-			*v = preset
-		}
-	}
-	fill(&c.Layers, s.layers)
-	fill(&c.Width, s.width)
-	fill(&c.PretrainBatch, s.pretrain)
-	fill(&c.FinetuneBatch, s.finetune)
 	for _, f := range []struct {
 		name      string
 		v, lo, hi int
@@ -250,7 +229,7 @@ func (c *Config) Resolve() error {
 		known   []string
 	}{
 		{"task", c.Task, []string{"auto", "regression", "classification"}}, {"metric", c.Metric, []string{"", "rmse", "mae", "roc-auc"}},
-		{"on-invalid", c.OnInvalid, []string{"skip", "fail"}}, {"head", c.Head, []string{"linear", "mlp"}},
+		{"on-invalid", c.OnInvalid, []string{"skip", "fail"}},
 	} {
 		if !slices.Contains(f.known, f.v) {
 			return wrong(fmt.Errorf("%s %q is not one of %s", f.name, f.v, strings.Join(f.known, ", ")), f.name)
@@ -264,9 +243,6 @@ func (c *Config) Resolve() error {
 	}
 	if err := c.resolveSplit(); err != nil {
 		return err
-	}
-	if err := objective.Check(c.Objectives); err != nil {
-		return wrong(err, "objectives")
 	}
 	if len(c.Weights) == 0 {
 		return wrong(errors.New("weights: none given"), "weights")
@@ -289,9 +265,6 @@ func (c *Config) Resolve() error {
 			key = strings.ReplaceAll(key, "_", "-")
 			return wrong(fmt.Errorf("%s: %w", l.name, err), key, l.name+"-"+key)
 		}
-	}
-	if _, err := c.network(); err != nil {
-		return err
 	}
 	_, err := c.levels()
 	return err
@@ -323,26 +296,6 @@ func (c *Config) resolveSplit() error {
 	}
 	return nil
 }
-
-// network returns the encoder's description.
-func (c *Config) network() (gnn.Config, error) {
-	cfg := gnn.Config{Layers: c.Layers, Width: c.Width, Dropout: c.Dropout}
-	var err error
-	if cfg.Features, err = molecule.FeaturesByName(c.Features); err != nil {
-		return cfg, wrong(err, "features")
-	}
-	if cfg.Conv, err = gnn.ParseConv(c.Network); err != nil {
-		return cfg, wrong(err, "network")
-	}
-	if cfg.Norm, err = gnn.ParseNorm(c.Norm); err != nil {
-		return cfg, wrong(err, "norm")
-	}
-	cfg.Readout, err = gnn.ParseReadout(c.Readout)
-	return cfg, wrong(err, "readout")
-}
-
-// head returns the kind of head.
-func (c *Config) head() downstream.Head { return downstream.Head(c.Head) }
 
 // defaultLR is the learning rate of a rule where none is given.
 func defaultLR(rule gpu.Rule) float64 {

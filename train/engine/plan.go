@@ -6,7 +6,6 @@ import (
 
 	"tapweight/gpu/dry"
 	"tapweight/kernels/op"
-	"tapweight/model/objective"
 	"tapweight/train/runlog"
 )
 
@@ -44,18 +43,18 @@ func MakePlan(ctx context.Context, c Config, gflops float64, available int64, co
 		return nil, err
 	}
 	defer task.Set.Close()
-	pool, err := c.OpenPool(ctx, task, con)
+	pool, err := task.OpenPool(ctx, con)
 	if err != nil {
 		return nil, err
 	}
-	defer pool.Set.Close()
+	defer pool.Close()
 	if err := c.vectorsFit(task, pool, available); err != nil {
 		return nil, err
 	}
 	return c.plan(task, pool, gflops)
 }
 
-func (c *Config) plan(task *Task, pool *objective.Pool, gflops float64) (*Plan, error) {
+func (c *Config) plan(task *Task, pool Pool, gflops float64) (*Plan, error) {
 	b := dry.Open(4)
 	x, err := c.build(b, task, pool, false)
 	if err != nil {
@@ -86,7 +85,7 @@ func (c *Config) plan(task *Task, pool *objective.Pool, gflops float64) (*Plan, 
 }
 
 // fits refuses a run that the device's memory cannot hold, with the numbers.
-func (c *Config) fits(task *Task, pool *objective.Pool, available int64, con *runlog.Console) error {
+func (c *Config) fits(task *Task, pool Pool, available int64, con *runlog.Console) error {
 	if available == 0 {
 		return nil
 	}
@@ -100,7 +99,7 @@ func (c *Config) fits(task *Task, pool *objective.Pool, available int64, con *ru
 	const mib = 1 << 20
 	con.Printf("memory: %d MiB of vectors, %d MiB of activations; %d MiB are available", p.VectorBytes/mib, p.ArenaBytes/mib, available/mib)
 	if p.Bytes() > available {
-		return fmt.Errorf("this run needs %d MiB of memory (%d of them for the activations of a batch of %d molecules), %d MiB are available; "+
+		return fmt.Errorf("this run needs %d MiB of memory (%d of them for the activations of a batch of %d), %d MiB are available; "+
 			"use a smaller --pretrain-batch, or --accumulate to compute it in parts", p.Bytes()/mib, p.ArenaBytes/mib, c.PretrainBatch, available/mib)
 	}
 	return nil
@@ -108,8 +107,8 @@ func (c *Config) fits(task *Task, pool *objective.Pool, available int64, con *ru
 
 // vectorsFit refuses networks whose parameters alone exceed the memory: their initial values are drawn on the host, which even a
 // plan cannot do then. 0 available means unknown.
-func (c *Config) vectorsFit(task *Task, pool *objective.Pool, available int64) error {
-	pre, fin, err := c.problems(task, pool)
+func (c *Config) vectorsFit(task *Task, pool Pool, available int64) error {
+	pre, fin, err := task.problems(pool, c.Objectives)
 	if err != nil {
 		return err
 	}

@@ -3,35 +3,16 @@ package engine
 import (
 	"context"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
-	"tapweight/gpu"
-	"tapweight/model/molecule"
-	"tapweight/model/objective"
 	"tapweight/train/data"
 	"tapweight/train/metric"
 	"tapweight/train/runlog"
 )
 
-// Task is the downstream task, ready to train on.
-type Task struct {
-	Name   string
-	Kind   data.Kind
-	Metric string
-	Tasks  []string
-	Set    *molecule.Set
-	Labels [][]float64 // per molecule of Set, in the file's units
-	Split  *data.Split
-	Scale  data.Scale                           // of regression targets
-	Place  func(line int) (path string, at int) // of a line of Set
-	part   []string
-}
-
-// CacheDir returns the folder of featurised molecules.
+// CacheDir returns the folder of prepared data.
 func (c *Config) CacheDir() (string, error) {
 	if c.Cache != "" {
 		return c.Cache, nil
@@ -43,34 +24,7 @@ func (c *Config) CacheDir() (string, error) {
 	return filepath.Join(dir, "tapweight"), nil
 }
 
-// refused reports refused molecules, or fails where the configuration says so.
-func (c *Config) refused(name string, place func(line int) (string, int), bad []molecule.Invalid, con *runlog.Console) error {
-	if len(bad) == 0 {
-		return nil
-	}
-	var lines []string
-	for i, b := range bad {
-		if i == 20 {
-			lines = append(lines, fmt.Sprintf("  … and %d more", len(bad)-i))
-			break
-		}
-		path, line := place(b.Line)
-		lines = append(lines, fmt.Sprintf("  %s:%d: %s: %s", path, line, b.SMILES, b.Reason))
-	}
-	list := strings.Join(lines, "\n")
-	if c.OnInvalid == "fail" {
-		return fmt.Errorf("RDKit refuses %d molecules (--on-invalid skip leaves them out):\n%s", len(bad), list)
-	}
-	con.Printf("%d molecules of %s are left out:\n%s", len(bad), name, list)
-	return nil
-}
-
-// inFile is the place of every line of one file.
-func inFile(path string) func(line int) (string, int) {
-	return func(line int) (string, int) { return path, line }
-}
-
-// OpenTask reads, featurises and splits the task.
+// OpenTask reads, prepares and splits the task.
 func (c *Config) OpenTask(ctx context.Context, con *runlog.Console) (*Task, error) {
 	preset, err := data.Resolve(c.Dataset, c.Data, data.Columns{SMILES: c.SMILES, Labels: c.Labels, Split: c.SplitColumn})
 	if err != nil {
@@ -106,37 +60,27 @@ func (c *Config) OpenTask(ctx context.Context, con *runlog.Console) (*Task, erro
 	if (t.Metric == "roc-auc") != (t.Kind == data.Classification) {
 		return nil, fmt.Errorf("metric %s does not fit a %s task", t.Metric, t.Kind)
 	}
-	records := make([]molecule.Record, len(table.SMILES))
-	row := map[int]int{}
-	for i, s := range table.SMILES {
-		records[i] = molecule.Record{SMILES: s, Line: table.Line[i]}
-		row[table.Line[i]] = i
-	}
-	var bad []molecule.Invalid
-	if t.Set, bad, err = c.openSet(ctx, table.ContentKey+" "+preset.Columns.SMILES, preset.File, con, func() ([]molecule.Record, error) { return records, nil }); err != nil {
-		return nil, err
-	}
-	if err := c.refused(preset.Name, t.Place, bad, con); err != nil {
+	t.domain = c.domain()
+	if t.Set, err = t.domain.open(ctx, table, preset, con); err != nil {
 		return nil, err
 	}
 	if t.Set.Len() == 0 {
-		return nil, fmt.Errorf("%s: no molecule is left", preset.File)
+		return nil, fmt.Errorf("%s: no example is left", preset.File)
 	}
-	smiles := make([]string, t.Set.Len())
-	for i := range smiles {
-		smiles[i] = t.Set.SMILES(i)
-		t.Labels = append(t.Labels, table.Labels[row[t.Set.Line(i)]])
+	row := map[int]int{}
+	for i, line := range table.Line {
+		row[line] = i
+	}
+	var part []string
+	for i := range t.Set.Len() {
+		j := row[t.Set.Line(i)]
+		t.Labels = append(t.Labels, table.Labels[j])
 		if table.Part != nil {
-			t.part = append(t.part, table.Part[row[t.Set.Line(i)]])
+			part = append(part, table.Part[j])
 		}
 	}
-	if t.Split, err = data.NewSplit(c.Split, smiles, func() ([]string, error) { return molecule.Scaffolds(t.Set) }, t.part, c.Seed); err != nil {
+	if t.Split, err = t.domain.split(t.Set, part, con); err != nil {
 		return nil, fmt.Errorf("%s: %w", preset.Name, err)
-	}
-	if canonical, err := molecule.Canonical(t.Set); err != nil {
-		return nil, err
-	} else if n := t.Split.Leaks(canonical); n > 0 {
-		con.Printf("warning: %d validation or test molecules are training molecules too", n)
 	}
 	if t.Kind == data.Regression {
 		t.Scale = data.NewScale(t.Labels, t.Split.Train)
@@ -185,119 +129,7 @@ func (t *Task) CheckParts(con *runlog.Console) error {
 	return nil
 }
 
-// openSet opens a featurised set with progress.
-func (c *Config) openSet(ctx context.Context, key, path string, con *runlog.Console, load func() ([]molecule.Record, error)) (*molecule.Set, []molecule.Invalid, error) {
-	f, err := molecule.FeaturesByName(c.Features)
-	if err != nil {
-		return nil, nil, err
-	}
-	dir, err := c.CacheDir()
-	if err != nil {
-		return nil, nil, err
-	}
-	var p *runlog.Progress
-	set, bad, err := molecule.Open(ctx, dir, key, f, load, func(done, total int) {
-		if p == nil {
-			p = con.Progress("featurising "+filepath.Base(path), total)
-		}
-		p.Set(done, "")
-	})
-	if p != nil {
-		p.Done()
-	}
-	return set, bad, err
-}
-
-// targets returns the labels that the loss sees.
-func (t *Task) targets() ([][]float64, gpu.LossKind) {
-	if t.Kind == data.Regression {
-		return t.Scale.Apply(t.Labels), gpu.MSE
-	}
-	return t.Labels, gpu.BCE
-}
-
-// OpenPool opens the pretraining pool.
-func (c *Config) OpenPool(ctx context.Context, t *Task, con *runlog.Console) (*objective.Pool, error) {
-	pool := &objective.Pool{Seed: c.Seed, Classification: t.Kind == data.Classification}
-	var bad []molecule.Invalid
-	var err error
-	path := c.Pool
-	if c.Pool == "task" {
-		pool.Set, bad, err = c.openSet(ctx, t.Set.Key()+" train "+t.Split.Hash, "training split", con, func() ([]molecule.Record, error) {
-			var r []molecule.Record
-			for _, i := range t.Split.Train {
-				r = append(r, molecule.Record{SMILES: t.Set.SMILES(i), Line: t.Set.Line(i)})
-			}
-			return r, nil
-		})
-	} else {
-		pool.Set, path, bad, err = c.openPoolFile(ctx, con)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := c.refused(path, inFile(path), bad, con); err != nil {
-		return nil, err
-	}
-	if pool.Set.Len() < 2 {
-		return nil, fmt.Errorf("%s: the pretraining pool has %d molecules and %d that RDKit refuses, at least 2 are needed", path, pool.Set.Len(), len(bad))
-	}
-	if slices.Contains(c.Objectives, "oracle") {
-		if pool.Task, err = matchLabels(pool.Set, t); err != nil {
-			return nil, err
-		}
-	}
-	return pool, nil
-}
-
-// openPoolFile opens the molecules of a pool that is a file.
-func (c *Config) openPoolFile(ctx context.Context, con *runlog.Console) (set *molecule.Set, path string, bad []molecule.Invalid, err error) {
-	path = data.PoolFile(c.Pool)
-	p, err := data.ReadPool(path, c.SMILES, c.PoolLimit)
-	if err != nil {
-		return nil, path, nil, err
-	}
-	set, bad, err = c.openSet(ctx, p.ContentKey, path, con, func() ([]molecule.Record, error) {
-		r := make([]molecule.Record, len(p.SMILES))
-		for i, s := range p.SMILES {
-			r[i] = molecule.Record{SMILES: s, Line: p.Line[i]}
-		}
-		return r, nil
-	})
-	return set, path, bad, err
-}
-
-// matchLabels returns the training labels of pool molecules that are training molecules of the task, or nil if there is none.
-func matchLabels(pool *molecule.Set, t *Task) ([][]float64, error) {
-	names, err := molecule.Canonical(pool)
-	if err != nil {
-		return nil, err
-	}
-	task, err := molecule.Canonical(t.Set)
-	if err != nil {
-		return nil, err
-	}
-	targets, _ := t.targets()
-	known := map[string][]float64{}
-	for _, i := range t.Split.Train {
-		known[task[i]] = targets[i]
-	}
-	missing := make([]float64, len(t.Tasks))
-	for j := range missing {
-		missing[j] = math.NaN()
-	}
-	var labels [][]float64
-	found := false
-	for _, name := range names {
-		y, ok := known[name]
-		if !ok {
-			y = missing
-		}
-		found = found || ok
-		labels = append(labels, y)
-	}
-	if !found {
-		return nil, nil
-	}
-	return labels, nil
+// OpenPool opens what there is to pretrain on.
+func (t *Task) OpenPool(ctx context.Context, con *runlog.Console) (Pool, error) {
+	return t.domain.openPool(ctx, t, con)
 }

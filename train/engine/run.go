@@ -22,7 +22,6 @@ import (
 	"tapweight/model/batch"
 	"tapweight/model/checkpoint"
 	"tapweight/model/downstream"
-	"tapweight/model/objective"
 	"tapweight/model/param"
 	"tapweight/train/data"
 	"tapweight/train/level"
@@ -73,10 +72,10 @@ type run struct {
 	con     *runlog.Console
 	weights weighting
 	task    *Task
-	pool    *objective.Pool
+	pool    Pool
 
 	b    gpu.Backend
-	pre  *objective.Problem
+	pre  pretraining
 	fin  *downstream.Problem
 	sys  *level.System
 	snap *level.Snapshot
@@ -117,7 +116,7 @@ type state struct {
 func (r *run) path(name string) string { return filepath.Join(r.dir, name) }
 
 // newRun opens the folder's logs and builds the networks; a saved state is loaded.
-func newRun(cfg Config, weights, dir string, task *Task, pool *objective.Pool, b gpu.Backend, con *runlog.Console) (*run, error) {
+func newRun(cfg Config, weights, dir string, task *Task, pool Pool, b gpu.Backend, con *runlog.Console) (*run, error) {
 	w, err := parseWeights(weights, cfg.Objectives)
 	if err != nil {
 		return nil, err
@@ -139,12 +138,12 @@ func newRun(cfg Config, weights, dir string, task *Task, pool *objective.Pool, b
 }
 
 func (r *run) build() error {
-	c := r.cfg
+	objectives := r.cfg.Objectives
 	if r.weights.kind == "only" {
-		c.Objectives = []string{r.weights.only}
+		objectives = []string{r.weights.only}
 	}
 	var err error
-	if r.pre, r.fin, err = c.problems(r.task, r.pool); err != nil {
+	if r.pre, r.fin, err = r.task.problems(r.pool, objectives); err != nil {
 		return err
 	}
 	opts, err := r.cfg.levels()
@@ -353,16 +352,16 @@ func runAll(ctx context.Context, cfg Config, b gpu.Backend, con *runlog.Console)
 		if err != nil {
 			return nil, err
 		}
-		con.Printf("task %s: %d molecules, %s, %d task(s), %s split %s: %d train, %d valid, %d test", task.Name, task.Set.Len(), task.Kind, len(task.Tasks),
+		con.Printf("task %s: %s, %s, %d task(s), %s split %s: %d train, %d valid, %d test", task.Name, task.Set, task.Kind, len(task.Tasks),
 			c.Split, task.Split.Hash, len(task.Split.Train), len(task.Split.Valid), len(task.Split.Test))
 		if err := task.CheckParts(con); err != nil {
 			return nil, err
 		}
-		pool, err := c.OpenPool(ctx, task, con)
+		pool, err := task.OpenPool(ctx, con)
 		if err != nil {
 			return nil, err
 		}
-		con.Printf("pool %s: %d molecules, %d atoms", c.Pool, pool.Set.Len(), pool.Set.Atoms())
+		con.Printf("pool %s: %s", c.Pool, pool)
 		if s == 0 {
 			if err := c.fits(task, pool, b.Info().Memory, con); err != nil {
 				return nil, err
@@ -383,7 +382,7 @@ func runAll(ctx context.Context, cfg Config, b gpu.Backend, con *runlog.Console)
 			valid[w], test[w] = append(valid[w], summary.Valid.Value), append(test[w], summary.Test.Value)
 		}
 		task.Set.Close()
-		pool.Set.Close()
+		pool.Close()
 	}
 	first.Compared = nil
 	for i, w := range cfg.Weights {
@@ -408,7 +407,7 @@ func safeName(w string) string {
 }
 
 // runOne runs one weighting with one seed, or reads its summary where it is done.
-func runOne(ctx context.Context, cfg Config, weights, dir string, task *Task, pool *objective.Pool, b gpu.Backend, con *runlog.Console) (*Summary, error) {
+func runOne(ctx context.Context, cfg Config, weights, dir string, task *Task, pool Pool, b gpu.Backend, con *runlog.Console) (*Summary, error) {
 	if s, err := ReadSummary(dir); err == nil {
 		return s, nil
 	}

@@ -9,7 +9,6 @@ import (
 	"tapweight/gpu"
 	"tapweight/model/checkpoint"
 	"tapweight/model/downstream"
-	"tapweight/model/molecule"
 	"tapweight/train/data"
 	"tapweight/train/level"
 	"tapweight/train/metric"
@@ -22,6 +21,7 @@ type Model struct {
 	Kind   data.Kind
 	Tasks  []string
 	scale  data.Scale
+	domain domain
 	b      gpu.Backend
 	file   *checkpoint.File
 }
@@ -48,19 +48,19 @@ func OpenModel(dir, device string, threads int) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Model{Config: cfg, Kind: meta.Kind, Tasks: meta.Tasks, scale: meta.Scale, b: b, file: f}, nil
+	return &Model{Config: cfg, Kind: meta.Kind, Tasks: meta.Tasks, scale: meta.Scale, domain: cfg.domain(), b: b, file: f}, nil
 }
 
 // Close closes the model's device.
 func (m *Model) Close() error { return m.b.Close() }
 
-// network builds the network over a set and loads its numbers.
-func (m *Model) network(set *molecule.Set) (*downstream.Problem, *level.Predictor, error) {
-	net, err := m.Config.network()
+// network builds the network over examples and loads its numbers.
+func (m *Model) network(set Examples) (*downstream.Problem, *level.Predictor, error) {
+	net, err := m.domain.network(set)
 	if err != nil {
 		return nil, nil, err
 	}
-	fin, err := downstream.NewProblem(set, unlabelled(set.Len(), len(m.Tasks)), gpu.MSE, net, m.Config.head(), m.Config.Compress)
+	fin, err := downstream.NewProblem(net, unlabelled(set.Len(), len(m.Tasks)))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -81,13 +81,13 @@ func (m *Model) network(set *molecule.Set) (*downstream.Problem, *level.Predicto
 	return fin, p, err
 }
 
-// unlabelled returns labels for molecules that have none.
-func unlabelled(molecules, tasks int) [][]float64 {
-	none := make([][]float64, molecules)
+// unlabelled returns labels for examples that have none.
+func unlabelled(examples, outputs int) downstream.Labels {
+	none := make([][]float64, examples)
 	for i := range none {
-		none[i] = make([]float64, tasks)
+		none[i] = make([]float64, outputs)
 	}
-	return none
+	return downstream.Labels{Values: none, Outputs: outputs}
 }
 
 // newPredictor uploads parameters and running statistics.
@@ -105,31 +105,20 @@ func newPredictor(b gpu.Backend, fin *downstream.Problem, value, running []float
 	return level.NewPredictor(b, fin.Params(), bufs[0], bufs[1])
 }
 
-// Input is a file of molecules to predict or embed.
+// Input is a file of examples to predict or embed.
 type Input struct {
-	Set     *molecule.Set
-	Invalid []molecule.Invalid
+	Set     Examples
+	Invalid []string   // rows that are left out: file, line and reason
 	Rows    []data.Row // every row of the file, in order
 }
 
-// OpenInput reads and featurises a file.
-func (m *Model) OpenInput(ctx context.Context, path, smiles string, con *runlog.Console) (*Input, error) {
-	pool, err := data.ReadPool(path, smiles, 0)
-	if err != nil {
-		return nil, err
-	}
-	in := &Input{}
-	records := make([]molecule.Record, len(pool.SMILES))
-	for i, s := range pool.SMILES {
-		records[i] = molecule.Record{SMILES: s, Line: pool.Line[i]}
-		in.Rows = append(in.Rows, data.Row{Line: pool.Line[i], SMILES: s})
-	}
-	in.Set, in.Invalid, err = m.Config.openSet(ctx, pool.ContentKey+" "+smiles, path, con, func() ([]molecule.Record, error) { return records, nil })
-	return in, err
+// OpenInput reads and prepares a file; column names the column of a table that holds the examples.
+func (m *Model) OpenInput(ctx context.Context, path, column string, con *runlog.Console) (*Input, error) {
+	return m.domain.openInput(ctx, path, column, 0, con)
 }
 
-// Predict returns a prediction per molecule and task: values in the task's units, or probabilities.
-func (m *Model) Predict(set *molecule.Set) ([][]float64, error) {
+// Predict returns a prediction per example and task: values in the task's units, or probabilities.
+func (m *Model) Predict(set Examples) ([][]float64, error) {
 	if set.Len() == 0 {
 		return nil, nil
 	}
@@ -153,8 +142,8 @@ func (m *Model) Predict(set *molecule.Set) ([][]float64, error) {
 	return rows, nil
 }
 
-// Embed returns the encoder's row of each molecule.
-func (m *Model) Embed(set *molecule.Set) ([][]float64, error) {
+// Embed returns the encoder's row of each example.
+func (m *Model) Embed(set Examples) ([][]float64, error) {
 	if set.Len() == 0 {
 		return nil, nil
 	}

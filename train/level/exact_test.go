@@ -86,7 +86,11 @@ func system(t testing.TB, b gpu.Backend, c setup) (*level.System, *objective.Pro
 	if err != nil {
 		t.Fatal(err)
 	}
-	fin, err := downstream.NewProblem(s, labels(s.Len()), gpu.MSE, cfg, downstream.MLP, c.compress)
+	net, err := downstream.NewMolecules(s, cfg, downstream.MLP, c.compress)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fin, err := downstream.NewProblem(net, downstream.Labels{Values: labels(s.Len()), Outputs: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import "tapweight/train/optim"
 func (s *System) BeginRetraining(opt optim.Config, total int) {
 	n := s.Omega
 	s.SetRetraining(opt, total)
-	fresh := n.Params.Initial(s.Opts.Seed)
+	fresh := s.Fin.Initial(s.Opts.Seed)
 	s.B.Upload(n.Value, fresh)
 	s.B.Copy(n.encoder(n.Value), s.Theta.encoder(s.Theta.Value))
 	for _, v := range n.Vectors() {

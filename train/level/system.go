@@ -101,7 +101,7 @@ func New(b gpu.Backend, pre Pretraining, fin Finetuning, o Options) (*System, er
 		return nil, err
 	}
 	s.Begin()
-	theta, omega := pre.Params().Initial(o.Seed), fin.Params().Initial(o.Seed)
+	theta, omega := pre.Initial(o.Seed), fin.Initial(o.Seed)
 	copy(omega, theta[:pre.Params().EncoderLen()])
 	b.Upload(s.Theta.Value, theta)
 	b.Upload(s.Omega.Value, omega)
