@@ -19,6 +19,7 @@ type arguments struct {
 	embedding  abi.EmbeddingArgs
 	gat        abi.GATArgs
 	gemm       abi.GemmArgs
+	gemmStats  kernels.GemmStatsArgs
 	product    product // of cuBLAS
 	loss       abi.LossArgs
 	norm       abi.NormArgs
@@ -251,9 +252,18 @@ func (b *Backend) GATTangent(g gpu.GATTangent) {
 	kernels.GATTangent(b.op(), &b.args.gat)
 }
 
+// BatchNorm of what a product just left in the list has that product take the statistics on its way.
 func (b *Backend) BatchNorm(o gpu.BatchNorm) {
 	b.args.norm = args.BatchNorm(o)
-	kernels.BatchNorm(b.op(), &b.args.norm)
+	q := b.op()
+	if name, g := b.list.lastGemm(); g != nil && kernels.Normed(name, g, &b.args.norm) {
+		b.args.gemmStats.GemmArgs = *g
+		b.list.drop()
+		b.work.Kernels--
+		kernels.GemmBatchNorm(q, &b.args.gemmStats, &b.args.norm)
+		return
+	}
+	kernels.BatchNorm(q, &b.args.norm)
 }
 
 func (b *Backend) BatchNormGrad(o gpu.BatchNormGrad) {

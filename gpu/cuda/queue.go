@@ -4,9 +4,12 @@ package cuda
 
 import (
 	"fmt"
+	"strings"
 	"unsafe"
 
 	"gorgonia.org/cu"
+
+	"tapweight/kernels/abi"
 )
 
 // kernel is an entry point of a loaded module.
@@ -23,6 +26,7 @@ type list struct {
 	kernels  []*kernel // of each launch
 	params   []byte    // of all launches
 	key      uint64    // of the sequence of kernels
+	before   uint64    // the key without the last
 	back     chan *list
 }
 
@@ -44,7 +48,27 @@ func (l *list) add(k *kernel, grid, block [3]uint32, shared int, args unsafe.Poi
 	}
 	l.launches = append(l.launches, newLaunch(k.f, grid, block, shared, at, size))
 	l.kernels = append(l.kernels, k)
+	l.before = l.key
 	l.key = (l.key ^ k.id) * 0x100000001b3 // FNV-1a
+}
+
+// lastGemm returns the name and the arguments of the launch added last if it is a product, which stay valid until the next is added.
+func (l *list) lastGemm() (name string, a *abi.GemmArgs) {
+	if len(l.launches) == 0 {
+		return "", nil
+	}
+	last := len(l.launches) - 1
+	if name = l.kernels[last].name; !strings.HasPrefix(name, "tw_gemm_") {
+		return name, nil
+	}
+	return name, (*abi.GemmArgs)(unsafe.Pointer(&l.params[l.launches[last].offset]))
+}
+
+// drop takes the launch added last out again, once.
+func (l *list) drop() {
+	last := len(l.launches) - 1
+	l.params = l.params[:l.launches[last].offset]
+	l.launches, l.kernels, l.key = l.launches[:last], l.kernels[:last], l.before
 }
 
 // words views the parameters as 8-byte words, among which are all pointers that the kernels are given.

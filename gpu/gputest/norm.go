@@ -92,6 +92,16 @@ func normCases() []testCase {
 	}
 	cases = append(cases, layerNormCases(131, 300, true, 1000, 0.05)...)
 
+	for _, s := range [][3]int{{0, 5, 3}, {5, 3, 2}, {130, 70, 33}, {257, 36, 40}, {700, 300, 64}} {
+		for option4 := range 16 {
+			frozen := option4&8 != 0
+			if s[0] == 0 && !frozen {
+				continue // the mean of nothing
+			}
+			cases = append(cases, linearNormCase(s[0], s[1], s[2], option4&1 != 0, option4&2 != 0, option4&4 != 0, frozen))
+		}
+	}
+
 	for _, n := range []int{0, 1, 17, 300} {
 		for _, total := range []float64{1, 2, 1000} {
 			cases = append(cases, testCase{"BatchNormRunning/" + sizes(n, int(total)), func(m *machine) {
@@ -156,6 +166,34 @@ func batchNormCases(rows, cols int, mult, relu, frozen bool, mean, spread float6
 		}})
 	}
 	return cases
+}
+
+// linearNormCase normalises a product: a device may take the statistics while it multiplies. The columns' means are up to 30
+// deviations away from zero.
+func linearNormCase(rows, cols, k int, bias, relu, mult, frozen bool) testCase {
+	name := sizes(rows, cols, k) + option(bias, "bias") + option(relu, "relu") + option(mult, "mult") + option(frozen, "frozen")
+	return testCase{"Gemm+BatchNorm/" + name, func(m *machine) {
+		in := m.normInput(rows, cols, mult, false, frozen, 0, 1)
+		g := gpu.Gemm{A: m.inMat("A", m.matrix(rows, k)), B: m.inMat("B", m.matrix(cols, k)), TransB: true, Act: act(relu)}
+		spread := math.Sqrt(float64(k)) // of the product's elements
+		if bias {
+			g.Bias = m.in("Bias", m.normal(cols, 0, 10*spread))
+		}
+		o := gpu.BatchNorm{Total: in.total, Gamma: m.in("Gamma", in.gamma), Beta: m.in("Beta", in.beta), Eps: normEps, Frozen: frozen}
+		if mult {
+			o.Mult = m.in("Mult", in.mult)
+		}
+		if frozen {
+			o.Mean, o.Rstd = m.in("Mean", m.normal(cols, 0, 1)), m.in("Rstd", m.positive(cols))
+		} else {
+			o.Rstd, o.Mean = m.out("Rstd", cols), m.out("Mean", cols)
+			m.terms(spread)
+		}
+		g.C = m.outMat("C", rows, cols)
+		o.X, o.Y = g.C, m.outMat("Y", rows, cols)
+		m.Gemm(g)
+		m.BatchNorm(o)
+	}}
 }
 
 func layerNormCases(rows, cols int, relu bool, mean, spread float64) []testCase {

@@ -1,5 +1,5 @@
 // Dense matrix products and column sums.
-#include "common.cuh"
+#include "moments.cuh"
 
 // ---------------------------------------------------------------- products
 //
@@ -13,6 +13,10 @@
 //   launch  128 threads, any grid x. shared Product::bytes = stages of a tile of op(a) and one of op(b).
 //   cost    bytes 4(MK + KN + MN) once tiles come from L2, flops 2MNK: bound by arithmetic.
 //   oracle  kernels/ref.Gemm
+//
+// tw_gemm_tf32x3_nt_stats_f32: the same, without panels and not accumulated, and the moments of every column of c over its rows, each
+// weighted by mult (M), null for ones, as tw_batch_norm_stats_f32 leaves them in scratch: a batch normalisation that follows need not
+// read c for them. bytes 4M less than the two.
 //
 // A block computes tiles of 128×64. Slices of 16 of K travel to shared memory by cp.async, three in flight, while the one before
 // is multiplied.
@@ -285,9 +289,73 @@ struct Bf16 {
 
 TW_DEV int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// gemm runs the tiles of a block through a Product (Simt or Mma).
-template <class A, class B, class Product, int V, bool TransA>
-TW_DEV void gemm(const tw_gemm_args &g, float *scratch) {
+// stats finishes a tile of results and leaves the moments of its columns. A thread has a piece of every eighth row, as a thread of
+// tw_batch_norm_stats_f32 does.
+struct tw_gemm_stats_args {
+  tw_gemm_args gemm;
+  const float *mult;
+};
+
+TW_DEV void stats(const tw_gemm_stats_args &a, float *scratch, float *pool, int64_t i0, int64_t j0) {
+  enum : int { across = kTileN / 4 };
+  const tw_gemm_args &g = a.gemm;
+  const int64_t m = g.c.rows, n = g.c.cols;
+  const int slot = threadIdx.x / across, j = threadIdx.x % across * 4;
+  Pack<4> bias = {};
+#pragma unroll
+  for (int e = 0; e < 4; e++)
+    if (g.bias && j0 + j + e < n) bias.v[e] = g.bias[j0 + j + e];
+  auto result = [&](int i) {
+    Pack<4> v = load<4>(pool + i * kPitch + j);
+#pragma unroll
+    for (int e = 0; e < 4; e++) {
+      v.v[e] += bias.v[e];
+      if (g.relu) v.v[e] = v.v[e] > 0 ? v.v[e] : 0;
+    }
+    return v;
+  };
+  ColumnMoments<4> column(result(0));
+#pragma unroll 1
+  for (int i = slot; i < kTileM; i += kRun * kWarps) {
+    Pack<4> x[kRun];
+    float w[kRun];
+#pragma unroll
+    for (int k = 0; k < kRun; k++) {
+      const int64_t r = i0 + i + k * kWarps;
+      w[k] = r >= m ? 0 : a.mult ? a.mult[r] : 1;
+      x[k] = result(i + k * kWarps);
+      if (r >= m) continue;
+      float *to = row(g.c, r) + j0 + j;
+      if (j0 + j + 4 <= n) {
+        store(to, x[k]);
+      } else {
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+          if (j0 + j + e < n) to[e] = x[k].v[e];
+      }
+    }
+    column.add(x, w);
+  }
+  __syncthreads();  // all have read their results
+  enum : int { square = kTileN, slots = 2 * kTileN, weights = kWarps * slots };
+  store(pool + slot * slots + j, column.centre);
+  store(pool + slot * slots + square + j, column.square);
+  if (j == 0) pool[weights + slot] = column.seen;
+  __syncthreads();
+  if (threadIdx.x < kTileN && j0 + threadIdx.x < n) {
+    const float *p = pool + threadIdx.x;
+    const Moments all = join(kWarps, [&](int k) { return Moments{pool[weights + k], p[k * slots], p[k * slots + square]}; });
+    const int64_t ld = (n + 3) / 4 * 4;
+    float *to = scratch + i0 / kTileM * 3 * ld + j0 + threadIdx.x;
+    to[0] = all.weight;
+    to[ld] = all.mean;
+    to[2 * ld] = all.square;
+  }
+}
+
+// gemm runs the tiles of a block through a Product (Simt or Mma). finish(pool, i0, j0) takes the results of a tile.
+template <class A, class B, class Product, bool TransA, class F>
+TW_DEV void gemm(const tw_gemm_args &g, F finish) {
   extern __shared__ float4 stages[];
   constexpr int stage = A::floats + B::floats;
   static_assert(kTileM * kPitch <= kStages * stage, "the results do not fit the stages");
@@ -296,7 +364,6 @@ TW_DEV void gemm(const tw_gemm_args &g, float *scratch) {
   const int64_t m = g.c.rows, n = g.c.cols, k = TransA ? g.a.rows : g.a.cols;
   const int64_t panels = gridDim.y, length = ceil_div(ceil_div(k, panels), kTileK) * kTileK;
   const int64_t k0 = blockIdx.y * length, depth = k < k0 + length ? k : k0 + length;
-  float *partial = panels > 1 ? scratch + blockIdx.y * m * ((n + 3) / 4 * 4) : nullptr;
   const int steps = depth > k0 ? static_cast<int>(ceil_div(depth - k0, kTileK)) : 0;
   const int64_t across = ceil_div(n, kTileN), tiles = ceil_div(m, kTileM) * across;
 #pragma unroll 1
@@ -326,26 +393,35 @@ TW_DEV void gemm(const tw_gemm_args &g, float *scratch) {
     // The results change places in shared memory, for rows of them to be written in one piece.
     product.write(pool);
     __syncthreads();
+    finish(pool, i0, j0);
+  }
+}
+
+// gemm_plain writes the results, or those of a panel to scratch.
+template <class A, class B, class Product, int V, bool TransA>
+TW_DEV void gemm_plain(const tw_gemm_args &g, float *scratch) {
+  float *partial = gridDim.y > 1 ? scratch + blockIdx.y * g.c.rows * ((g.c.cols + 3) / 4 * 4) : nullptr;
+  gemm<A, B, Product, TransA>(g, [&](const float *pool, int64_t i0, int64_t j0) {
 #pragma unroll 1
     for (int piece = threadIdx.x; piece < kTileM * kTileN / V; piece += kGemmThreads) {
       const int i = piece / (kTileN / V), j = piece % (kTileN / V) * V;
       finish(g, partial, i0 + i, j0 + j, load<V>(pool + i * kPitch + j));
     }
-  }
+  });
 }
 
 template <bool TA, bool TB, int V>
 TW_DEV void gemm_simt(const tw_gemm_args &g, void *scratch) {
   typedef Tile<kTileM, !TA, V> A;
   typedef Tile<kTileN, TB, V> B;
-  gemm<A, B, Simt<A, B, !TA, TB>, V, TA>(g, static_cast<float *>(scratch));
+  gemm_plain<A, B, Simt<A, B, !TA, TB>, V, TA>(g, static_cast<float *>(scratch));
 }
 
 template <class Math, bool TA, bool TB>
 TW_DEV void gemm_mma(const tw_gemm_args &g, void *scratch) {
   typedef Tile<kTileM, !TA, 4> A;
   typedef Tile<kTileN, TB, 4> B;
-  gemm<A, B, Mma<Math, A, B, !TA, TB>, 4, TA>(g, static_cast<float *>(scratch));
+  gemm_plain<A, B, Mma<Math, A, B, !TA, TB>, 4, TA>(g, static_cast<float *>(scratch));
 }
 
 #define TW_SIMT(name, ta, tb, v) \
@@ -367,6 +443,12 @@ TW_SIMT(tt, true, true, 1)
 TW_MMA(tf32x3, Tf32x3, 2)
 TW_MMA(tf32, Tf32, 3)
 TW_MMA(bf16, Bf16, 3)
+
+TW_KERNEL(kGemmThreads, 2) tw_gemm_tf32x3_nt_stats_f32(tw_gemm_stats_args a, void *scratch) {
+  typedef Tile<kTileM, true, 4> A;
+  typedef Tile<kTileN, true, 4> B;
+  gemm<A, B, Mma<Tf32x3, A, B, true, true>, false>(a.gemm, [&](float *pool, int64_t i0, int64_t j0) { stats(a, static_cast<float *>(scratch), pool, i0, j0); });
+}
 
 // tw_gemm_sum_f32: c = act(sum of the panels + bias), or c += it. a holds the panels one below the other (panels*M, N) with rows
 // aligned to 16 bytes; b is not used. v4 needs rows of c aligned to 16 bytes. bytes 4MN(panels + 1), flops MN*panels

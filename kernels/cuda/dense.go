@@ -78,18 +78,25 @@ func GemmIn(q Queue, math Math, a *abi.GemmArgs) {
 	gemm(q, kernel, a, m, n, k)
 }
 
+// gemmTiles returns the number of tiles of a product.
+func gemmTiles(m, n int64) int64 { return pieces(m, tileM) * pieces(n, tileN) }
+
+// gemmShared returns the bytes of shared memory of a product.
+func gemmShared(a *abi.GemmArgs) int {
+	return stages * (tileBytes(tileM, a.TransA == 0) + tileBytes(tileN, a.TransB != 0))
+}
+
 // gemm queues one of the kernels of a product and, where it is cut into panels, their sum.
 func gemm(q Queue, kernel string, a *abi.GemmArgs, m, n, k int64) {
-	tiles := (m + tileM - 1) / tileM * ((n + tileN - 1) / tileN)
+	tiles := gemmTiles(m, n)
 	panels := max(1, min(wantedBlocks/tiles, k/minPanel))
-	shared := stages * (tileBytes(tileM, a.TransA == 0) + tileBytes(tileN, a.TransB != 0))
 	grid := blocks(tiles, 1)
 	grid[1] = uint32(panels)
 	var scratch uintptr
 	if panels > 1 {
 		scratch = q.Scratch(4 * int(panels*m*pad4(n)))
 	}
-	launch(q, kernel, grid, linear(gemmThreads), shared, a, scratch)
+	launch(q, kernel, grid, linear(gemmThreads), gemmShared(a), a, scratch)
 	if panels == 1 {
 		return
 	}
@@ -97,6 +104,26 @@ func gemm(q Queue, kernel string, a *abi.GemmArgs, m, n, k int64) {
 	kernel, width := gemmSums.pick(alignedRows(a.C))
 	grid, block := cells(m, n, width)
 	launch(q, kernel, grid, block, 0, a, 0)
+}
+
+// GemmStatsArgs are a product and the weights of its rows in the moments of its columns.
+type GemmStatsArgs struct {
+	abi.GemmArgs
+	Mult abi.Ptr
+}
+
+// Normed says whether a product that became one launch of kernel can be queued by GemmBatchNorm with the normalisation of its result.
+func Normed(kernel string, g *abi.GemmArgs, n *abi.NormArgs) bool {
+	return kernel == tensorKernels[Float32][2] && g.Accumulate == 0 && n.Frozen == 0 && n.X == g.C
+}
+
+// GemmBatchNorm queues a product and the batch normalisation n of it, which need not read the product for its statistics. The bits
+// are those of Gemm and BatchNorm.
+func GemmBatchNorm(q Queue, a *GemmStatsArgs, n *abi.NormArgs) {
+	scratch := columnSums(q, 3, n)
+	a.Mult = n.Mult
+	launch(q, "tw_gemm_tf32x3_nt_stats_f32", blocks(gemmTiles(a.C.Rows, a.C.Cols), 1), linear(gemmThreads), gemmShared(&a.GemmArgs), a, scratch)
+	batchNormOf(q, n, scratch)
 }
 
 // ColSum queues gpu.ColSum: a sum of sums of colRows rows, until they are few enough.

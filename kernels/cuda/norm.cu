@@ -11,6 +11,7 @@
 //   cost    memory bound; bytes and flops are those of kernels/op.
 //   oracle  kernels/ref/norm.go
 #include "columns.cuh"
+#include "moments.cuh"
 
 // through returns g where the activation lets it pass.
 TW_DEV float through(int relu, float y, float g) { return relu && !(y > 0) ? 0 : g; }
@@ -19,34 +20,9 @@ TW_DEV float weight(const tw_norm_args &a, int64_t r) { return a.mult ? a.mult[r
 
 // ---------------------------------------------------------------- statistics
 
-// Moments of weighted numbers: their weight, their mean and the sum of m (x-mean)^2. Joining those of a few rows at a time keeps
-// the digits that E[x^2]-mean^2 loses, provided that means are small beside deviations: numbers are taken relative to the column's
-// first row, which is at most sqrt(rows) deviations away from the mean.
-struct Moments {
-  float weight, mean, square;
-};
-
-template <class F>
-TW_DEV Moments join(int n, F at) {
-  Moments all = {};
-#pragma unroll 2
-  for (int i = 0; i < n; i++) {
-    const Moments m = at(i);
-    all.weight += m.weight;
-    all.mean += m.weight * m.mean;
-  }
-  if (all.weight > 0) all.mean /= all.weight;
-#pragma unroll 2
-  for (int i = 0; i < n; i++) {
-    const Moments m = at(i);
-    all.square += m.square + m.weight * (m.mean - all.mean) * (m.mean - all.mean);
-  }
-  return all;
-}
-
-// tw_batch_norm_stats_f32: moments of every column over the rows of a tile, read once: a thread keeps kAhead rows in registers, goes
-// over them twice and joins their moments to those of the rows before (Chan 1979).
-//   scratch[part] = weights (padded C), means (padded C), squares (padded C)
+// tw_batch_norm_stats_f32: moments of every column over the rows of a tile, read once. Where x is a product, tw_gemm_*_stats_f32
+// leaves the same bits.
+//   scratch[part] = weights (padded C), means less the tile's first row (padded C), squares (padded C)
 // cost     bytes 4*R*C, flops 6*R*C.
 template <int V>
 TW_DEV void batch_norm_stats(const tw_norm_args &a, void *scratch) {
@@ -56,42 +32,23 @@ TW_DEV void batch_norm_stats(const tw_norm_args &a, void *scratch) {
   tiles<V>(a.x.rows, a.x.cols, [&](const Tile &t) {
     tile_columns<V>(t, [&](auto w, int64_t c, int64_t r0) {
       constexpr int W = decltype(w)::value;
-      const Pack<W> origin = load<W>(row(a.x, 0) + c);
-      Pack<W> centre = {}, square = {};
-      float seen = 0;
+      ColumnMoments<W> column(load<W>(row(a.x, t.lo) + c));
 #pragma unroll 1
-      for (int64_t r = r0; r < t.hi; r += kAhead * kWarps) {
-        Pack<W> x[kAhead], mean = {};
-        float m[kAhead], total = 0;
+      for (int64_t r = r0; r < t.hi; r += kRun * kWarps) {
+        Pack<W> x[kRun];
+        float m[kRun];
 #pragma unroll
-        for (int i = 0; i < kAhead; i++) {
+        for (int i = 0; i < kRun; i++) {
           const bool there = r + i * kWarps < t.hi;
           x[i] = there ? load<W>(row(a.x, r + i * kWarps) + c) : Pack<W>{};
           m[i] = there ? weight(a, r + i * kWarps) : 0;
         }
-#pragma unroll
-        for (int i = 0; i < kAhead; i++) {
-          total += m[i];
-          add_scaled(x[i], -1, origin);
-          add_scaled(mean, m[i], x[i]);
-        }
-        if (!(total > 0)) continue;
-        const float each = 1 / total, share = total / (seen + total);
-#pragma unroll
-        for (int e = 0; e < W; e++) {
-          mean.v[e] *= each;
-          const float d = mean.v[e] - centre.v[e];
-          centre.v[e] = seen > 0 ? centre.v[e] + d * share : mean.v[e];
-          square.v[e] += d * d * seen * share;
-#pragma unroll
-          for (int i = 0; i < kAhead; i++) square.v[e] += m[i] * (x[i].v[e] - mean.v[e]) * (x[i].v[e] - mean.v[e]);
-        }
-        seen += total;
+        column.add(x, m);
       }
       float(*own)[32 * V] = share[threadIdx.x / 32];
-      store(own[0] + (c - t.c0), centre);
-      store(own[1] + (c - t.c0), square);
-      if (threadIdx.x % 32 == 0) weights[threadIdx.x / 32] = seen;
+      store(own[0] + (c - t.c0), column.centre);
+      store(own[1] + (c - t.c0), column.square);
+      if (threadIdx.x % 32 == 0) weights[threadIdx.x / 32] = column.seen;
     });
     __syncthreads();
     for (int c = threadIdx.x; c < t.width; c += kThreads) {
@@ -105,8 +62,8 @@ TW_DEV void batch_norm_stats(const tw_norm_args &a, void *scratch) {
   });
 }
 
-// tw_batch_norm_stats_parts_f32: mean and rstd from the moments of all tiles. kSumWarps warps share a column, each joins every
-// kSumWarps-th tile, then they are joined.
+// tw_batch_norm_stats_parts_f32: mean and rstd from the moments of all tiles, taken relative to the first row of all. kSumWarps
+// warps share a column, each joins every kSumWarps-th tile, then they are joined.
 // launch   blockDim (32, kSumWarps), a block to 32 columns.
 TW_DEV void batch_norm_stats_parts(const tw_norm_args &a, const void *scratch) {
   __shared__ float share[3][kSumWarps][32];
@@ -117,8 +74,9 @@ TW_DEV void batch_norm_stats_parts(const tw_norm_args &a, const void *scratch) {
     if (c < a.x.cols) {
       const float *from = static_cast<const float *>(scratch) + c;
       const Moments m = join((parts - warp + kSumWarps - 1) / kSumWarps, [&](int i) {
-        const float *p = from + 3 * (warp + static_cast<int64_t>(i) * kSumWarps) * ld;
-        return Moments{p[0], p[ld], p[2 * ld]};
+        const int64_t part = warp + static_cast<int64_t>(i) * kSumWarps;
+        const float *p = from + 3 * part * ld;
+        return Moments{p[0], row(a.x, part * kTileRows)[c] - row(a.x, 0)[c] + p[ld], p[2 * ld]};
       });
       share[0][warp][lane] = m.weight;
       share[1][warp][lane] = m.mean;

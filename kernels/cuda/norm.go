@@ -47,9 +47,17 @@ func BatchNorm(q Queue, a *abi.NormArgs) {
 	if a.X.Rows == 0 || a.X.Cols == 0 {
 		return
 	}
+	var scratch uintptr
 	if a.Frozen == 0 {
-		scratch := columnSums(q, 3, a)
+		scratch = columnSums(q, 3, a)
 		tiled(q, batchStats, alignedRows(a.X), a, scratch)
+	}
+	batchNormOf(q, a, scratch)
+}
+
+// batchNormOf queues what follows the moments of all tiles of rows, which are in scratch.
+func batchNormOf(q Queue, a *abi.NormArgs, scratch uintptr) {
+	if a.Frozen == 0 {
 		launch(q, "tw_batch_norm_stats_parts_f32", blocks(a.X.Cols, 32), sumBlock, 0, a, scratch)
 	}
 	tiled(q, batchNorm, alignedRows(a.X, a.Y) && aligned(a.Mean, a.Rstd, a.Gamma, a.Beta), a, 0)
