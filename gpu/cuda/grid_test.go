@@ -33,6 +33,7 @@ func TestAnyGrid(t *testing.T) {
 	into := func(rows, cols int) gpu.Mat { return gpu.MatOf(square, rows, cols, gpu.PadCols(cols)) }
 	target := alloc(t, b, rows)
 	b.UploadInts(target, make([]int32, rows))
+	b.Fill(scalar, 0)
 	for name, op := range map[string]struct {
 		out gpu.Buffer
 		run func(q kernels.Queue)
