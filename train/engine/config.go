@@ -55,6 +55,7 @@ type Config struct {
 	Objectives []string `yaml:"objectives" group:"levels" usage:"pretraining objectives to weigh"`
 	Weights    []string `yaml:"weights" group:"levels" usage:"learned, uniform, random, none, fixed=A/B/…, only=NAME; the first is the run, further ones are compared with it"`
 	Gamma      float64  `yaml:"gamma" group:"levels" usage:"coefficient of the proximal term γ|ω-θ|² (a plain sum)"`
+	ValidProx  bool     `yaml:"validate-proximal" group:"levels" usage:"add the proximal term to the loss of level III, as the reference implementation does"`
 	Hypergrad  string   `yaml:"hypergrad" group:"levels" usage:"exact, dot, jvp, fd, darts, neumann-K or cg-K"`
 	Jacobian   string   `yaml:"jacobian" group:"levels" usage:"optimizer (of the steps taken) or identity (the paper's form)"`
 	Radius     float64  `yaml:"radius" group:"levels" usage:"length of the perturbation of finite differences"`
@@ -349,7 +350,7 @@ func (c *Config) reweight() (optim.Config, error) {
 // levels returns the options of the three levels.
 func (c *Config) levels() (level.Options, error) {
 	o := level.Options{PretrainSteps: c.MaxIterations * c.PretrainUnroll, FinetuneSteps: c.MaxIterations * c.FinetuneUnroll,
-		ReweightSteps: c.MaxIterations, Micro: c.Accumulate, Gamma: c.Gamma, Radius: c.Radius, Rows: c.LogEvery, Seed: c.Seed}
+		ReweightSteps: c.MaxIterations, Micro: c.Accumulate, Gamma: c.Gamma, ValidProx: c.ValidProx, Radius: c.Radius, Rows: c.LogEvery, Seed: c.Seed}
 	var err error
 	if o.Mode, o.Terms, err = level.ParseMode(c.Hypergrad); err != nil {
 		return o, wrong(err, "hypergrad")

@@ -70,6 +70,7 @@ type setup struct {
 	terms      int
 	jacobian   level.Jacobian
 	apart      bool
+	validProx  bool
 	lr         float64 // of the lower levels, 0 for what the rule has
 }
 
@@ -105,7 +106,7 @@ func system(t testing.TB, b gpu.Backend, c setup) (*level.System, *objective.Pro
 	}
 	sys, err := level.New(b, pre, fin, level.Options{Pretrain: opt, Finetune: opt, Reweight: optim.Default(gpu.Adam, 0.1),
 		PretrainSteps: 10, FinetuneSteps: 10, ReweightSteps: 10, Micro: c.micro, Gamma: 0.3, Mode: c.mode, Terms: c.terms,
-		Jacobian: c.jacobian, Radius: 1e-4, Apart: c.apart, Seed: 3})
+		Jacobian: c.jacobian, Radius: 1e-4, Apart: c.apart, ValidProx: c.validProx, Seed: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +206,7 @@ func TestHypergradientIsExact(t *testing.T) {
 	for name, edit := range map[string]func(*setup){
 		"layer-norm": func(c *setup) { c.norm = gnn.LayerNorm }, "sum": func(c *setup) { c.readout = gnn.Sum },
 		"max": func(c *setup) { c.readout = gnn.Max }, "dropout": func(c *setup) { c.dropout = 0.2 },
-		"accumulate": func(c *setup) { c.micro = 2 }, "uncompressed": func(c *setup) { c.compress = false },
+		"accumulate": func(c *setup) { c.micro = 2 }, "uncompressed": func(c *setup) { c.compress = false }, "proximal validation": func(c *setup) { c.validProx = true },
 	} {
 		for _, mode := range []level.Mode{level.Dot, level.JVP} {
 			c := standard()

@@ -60,6 +60,9 @@ func (s *System) ValidationStep(part *batch.Micro) error {
 	s.work.Start(s.Omega.Params.Bind(s.Omega.Value), true)
 	l := s.Fin.Loss(s.work, part, s.dVal, s.validationPass(), s.valLoss)
 	s.work.Backward(s.Omega.Params.Bind(s.valGrad), false, tape.Seed{Loss: l})
+	if s.Opts.ValidProx {
+		s.B.Prox(s.Omega.encoder(s.valGrad), s.Omega.encoder(s.Omega.Value), s.Theta.encoder(s.Theta.Value), s.Opts.Gamma, s.valLoss)
+	}
 	return nil
 }
 
@@ -72,6 +75,11 @@ func (s *System) ValidationLoss(part *batch.Micro) (float64, error) {
 	s.work.Start(s.Omega.Params.Bind(s.Omega.Value), false)
 	s.Fin.Loss(s.work, part, s.dVal, s.validationPass(), s.valLoss)
 	s.work.Release()
+	if s.Opts.ValidProx {
+		apart := s.Theta.encoder(s.direction)
+		s.B.Perturb(apart, s.Omega.encoder(s.Omega.Value), -1, gpu.Buffer{}, s.Theta.encoder(s.Theta.Value))
+		s.B.Dot(s.valLoss, s.Opts.Gamma, apart, apart, true)
+	}
 	var v [1]float64
 	err := s.B.Download(v[:], s.valLoss)
 	return v[0], err

@@ -11,7 +11,8 @@ import (
 // with Jacobian J = dω'/dg (diagonal, see gpu.Update, times a rank-one term where clipping was active; Network.pullBack):
 //
 //	x       = J_ωᵀ v                      through the update of ω
-//	y       = −2γ x_enc                   d(2γ(ω−θ'))/dθ' = −2γI on the encoder: exact, no second pass
+//	y       = −2γ x_enc                   d(2γ(ω−θ'))/dθ' = −2γI on the encoder: exact, no second pass;
+//	                                      plus 2γ(θ'−ω')_enc where the validation loss has the proximal term too
 //	w       = J_θᵀ (y, 0)                 through the update of θ; heads take part through clipping only
 //	h_i     = dL_val/dλ_i = ⟨∇L_i(θ), w⟩  since the gradient of θ's step is Σ λ_i ∇L_i(θ)
 //	da_i    = λ_i (h_i − Σ_j λ_j h_j)     through the softmax
@@ -70,6 +71,9 @@ func (s *System) chain() error {
 	w := s.direction
 	b.Fill(w, 0)
 	b.Axpy(s.Theta.encoder(w), -2*s.Opts.Gamma*sign, gpu.Buffer{}, s.Omega.encoder(x))
+	if s.Opts.ValidProx { // what the validation loss takes from θ' itself, 2γ(θ'−ω')
+		b.Prox(s.Theta.encoder(w), s.Theta.encoder(s.Theta.Value), s.Omega.encoder(s.Omega.Value), s.Opts.Gamma, gpu.Buffer{})
+	}
 	if opt {
 		s.Theta.pullBack(w, s.scratch)
 	} else {
@@ -160,8 +164,11 @@ func (s *System) darts() error {
 	}
 	s.arena.Free(p)
 	s.arena.Free(g)
-	b.Scale(u, 1, inverse) // h_i = −⟨∇L_i, −u⟩
-	return s.differences(s.Theta.Value, u)
+	b.Scale(u, 1, inverse)
+	if s.Opts.ValidProx {
+		b.Prox(s.Theta.encoder(u), s.Omega.encoder(s.Omega.Value), s.Theta.encoder(s.Theta.Value), s.Opts.Gamma, gpu.Buffer{})
+	}
+	return s.differences(s.Theta.Value, u) // h_i = −⟨∇L_i, −u⟩
 }
 
 // inverse returns q ≈ (∇²L_ft + 2γI_enc)⁻¹ v at ω' on the last finetuning batch, Hessian-vector products by central

@@ -20,6 +20,7 @@ type Options struct {
 	ReweightSteps                int     // updates of the logits
 	Micro                        int     // parts of a pretraining batch, 1 without gradient accumulation
 	Gamma                        float64 // coefficient of the proximal term, a plain sum of squares
+	ValidProx                    bool    // whether Level III's loss has the proximal term too, as in the reference implementation
 	Mode                         Mode
 	Jacobian                     Jacobian
 	Terms                        int     // of neumann and cg
