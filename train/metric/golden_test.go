@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestScoresOfScikitLearn scores ties and missing labels as scikit-learn does; testdata/make_golden.py writes the numbers.
+// TestScoresOfScikitLearn scores ties, missing labels, classes and constant predictions as scikit-learn and scipy do;
+// testdata/make_golden.py writes the numbers.
 func TestScoresOfScikitLearn(t *testing.T) {
 	content, err := os.ReadFile("testdata/golden.json")
 	if err != nil {
@@ -15,11 +16,21 @@ func TestScoresOfScikitLearn(t *testing.T) {
 	}
 	var golden struct {
 		Predicted, Labels [][]float64 // label -1 = missing
-		AUC               []float64   `json:"roc-auc"`
-		RMSE              []float64   `json:"rmse"`
-		MAE               []float64   `json:"mae"`
+		Similarity        struct {
+			Predicted, Labels []float64
+			Pearson, Spearman float64
+		}
+		Classes []struct {
+			Predicted              [][]float64
+			Labels                 []float64
+			Accuracy, F1, Matthews float64
+		}
 	}
 	if err := json.Unmarshal(content, &golden); err != nil {
+		t.Fatal(err)
+	}
+	var byTask map[string]json.RawMessage
+	if err := json.Unmarshal(content, &byTask); err != nil {
 		t.Fatal(err)
 	}
 	for _, row := range golden.Labels {
@@ -29,7 +40,11 @@ func TestScoresOfScikitLearn(t *testing.T) {
 			}
 		}
 	}
-	for name, want := range map[string][]float64{"roc-auc": golden.AUC, "rmse": golden.RMSE, "mae": golden.MAE} {
+	for _, name := range Names {
+		var want []float64
+		if err := json.Unmarshal(byTask[name], &want); err != nil {
+			t.Fatal(name, err)
+		}
 		r, err := Score(name, golden.Predicted, golden.Labels, []string{"a", "b", "c", "d"})
 		if err != nil {
 			t.Fatal(name, err)
@@ -37,12 +52,32 @@ func TestScoresOfScikitLearn(t *testing.T) {
 		sum := 0.0
 		for j := range want {
 			sum += want[j]
-			if !(math.Abs(r.Tasks[j]-want[j]) <= 1e-14) {
-				t.Errorf("%s of task %d: %v, want %v", name, j, r.Tasks[j], want[j])
-			}
+			same(t, name, r.Tasks[j], want[j])
 		}
-		if !(math.Abs(r.Value-sum/4) <= 1e-14) {
-			t.Errorf("%s: mean %v, want %v", name, r.Value, sum/4)
+		same(t, name+" of all", r.Value, sum/4)
+	}
+	s := golden.Similarity
+	r, err := Score("pearson,spearman", column(s.Predicted...), column(s.Labels...), []string{"t"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "pearson", r.Value, s.Pearson)
+	same(t, "spearman", r.Also["spearman"], s.Spearman)
+	for _, c := range golden.Classes {
+		r, err := Score("f1,accuracy,matthews", c.Predicted, column(c.Labels...), []string{"t"})
+		if err != nil {
+			t.Fatal(err)
 		}
+		same(t, "f1", r.Value, c.F1)
+		same(t, "accuracy", r.Also["accuracy"], c.Accuracy)
+		same(t, "matthews", r.Also["matthews"], c.Matthews)
+	}
+}
+
+// same allows the rounding of sums over 200 values in another order.
+func same(t *testing.T, name string, got, want float64) {
+	t.Helper()
+	if !(math.Abs(got-want) <= 1e-14) {
+		t.Errorf("%s: %v, want %v", name, got, want)
 	}
 }

@@ -55,11 +55,14 @@ func TestUndefinedTasksAreNamed(t *testing.T) {
 func TestDefined(t *testing.T) {
 	nan := math.NaN()
 	for _, c := range []struct {
-		labels   []float64
-		auc, mae bool
-	}{{nil, false, false}, {[]float64{nan}, false, false}, {[]float64{0, nan, 0}, false, true}, {[]float64{1}, false, true}, {[]float64{nan, 1, 0}, true, true}} {
-		if auc, mae := Defined("roc-auc", c.labels), Defined("mae", c.labels); auc != c.auc || mae != c.mae {
-			t.Errorf("%v: ROC-AUC %v, MAE %v", c.labels, auc, mae)
+		labels            []float64
+		auc, pearson, mae bool
+	}{
+		{nil, false, false, false}, {[]float64{nan}, false, false, false}, {[]float64{0, nan, 0}, false, false, true}, {[]float64{1}, false, false, true},
+		{[]float64{nan, 1, 0}, true, true, true}, {[]float64{1, nan, 2}, false, true, true},
+	} {
+		if auc, pearson, mae := Defined("roc-auc", c.labels), Defined("pearson,spearman", c.labels), Defined("mae", c.labels); auc != c.auc || pearson != c.pearson || mae != c.mae {
+			t.Errorf("%v: ROC-AUC %v, Pearson %v, MAE %v", c.labels, auc, pearson, mae)
 		}
 	}
 }
@@ -68,7 +71,7 @@ func TestDefined(t *testing.T) {
 // like a task without labels.
 func TestDivergedPredictions(t *testing.T) {
 	p, y := [][]float64{{1, 1}, {0, math.NaN()}}, [][]float64{{0, 0}, {1, 1}}
-	for _, name := range []string{"roc-auc", "rmse", "mae"} {
+	for _, name := range Names {
 		if r, err := Score(name, p, y, []string{"good", "diverged"}); err == nil || !strings.Contains(err.Error(), `"diverged": prediction 2`) {
 			t.Errorf("%s: %+v %v", name, r, err)
 		}
@@ -85,7 +88,46 @@ func TestSpread(t *testing.T) {
 	if s := Paired([]float64{1, 2}, []float64{3, 4}); s.Mean != -2 || s.Std != 0 {
 		t.Errorf("%+v", s)
 	}
-	if !Better("rmse", 1, 2) || !Better("roc-auc", 2, 1) {
+	if !Better("rmse", 1, 2) || !Better("roc-auc", 2, 1) || !Better("f1,accuracy", 2, 1) {
 		t.Error("direction")
+	}
+}
+
+// TestConstantPredictions: a network may begin with the same answer for every row, and a run must get over it.
+func TestConstantPredictions(t *testing.T) {
+	for _, name := range []string{"pearson", "spearman", "matthews", "f1"} {
+		if r, err := Score(name, column(-1, -1, -1), column(0, 1, 0), []string{"t"}); err != nil || r.Value != 0 {
+			t.Errorf("%s: %+v %v", name, r, err)
+		}
+	}
+	for _, name := range []string{"pearson", "spearman"} {
+		if _, err := Score(name, column(1, 2), column(3, 3), []string{"t"}); err == nil || !strings.Contains(err.Error(), "undefined") {
+			t.Errorf("%s of constant labels: %v", name, err)
+		}
+	}
+}
+
+func TestScoreErrors(t *testing.T) {
+	two := [][]float64{{0, 1}, {1, 0}}
+	for _, c := range []struct {
+		name   string
+		p      [][]float64
+		labels []float64
+		want   string
+	}{
+		{"nonsense", two, []float64{0, 1}, `"nonsense" is not one of roc-auc, rmse`},
+		{"accuracy,nonsense", two, []float64{0, 1}, `"nonsense" is not one of`},
+		{"pearson", two, []float64{0, 1}, "pearson does not fit 2 classes"},
+		{"roc-auc", [][]float64{{0, 1, 2}, {1, 0, 2}}, []float64{0, 1}, "roc-auc does not fit 3 classes"},
+		{"accuracy", two, []float64{0, 2}, "label 2 is not one of 2 classes"},
+		{"accuracy", two, []float64{0, 0.5}, "label 0.5 is not one of 2 classes"},
+		{"accuracy", [][]float64{{0, 1}, {0, math.Inf(1)}}, []float64{0, 1}, "prediction 2 is not finite"},
+	} {
+		if _, err := Score(c.name, c.p, column(c.labels...), []string{"t"}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+	}
+	if r, err := Score("roc-auc", [][]float64{{5, 1}, {1, 0}, {2, 3}}, column(0, 1, 1), []string{"t"}); err != nil || r.Value != 1 {
+		t.Errorf("ROC-AUC of two logits: %+v %v", r, err)
 	}
 }
