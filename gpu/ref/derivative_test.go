@@ -325,6 +325,7 @@ func operations() []operation {
 	}
 	ops = append(ops, elementOperations()...)
 	ops = append(ops, normOperations()...)
+	ops = append(ops, encoderOperations()...)
 	return append(ops, lossOperations()...)
 }
 

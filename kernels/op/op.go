@@ -58,7 +58,7 @@ func (f Float) EdgeGrad(rows, nnz, cols, codes int, weight bool) Cost {
 
 // EmbeddingSum adds fields rows of a table of table rows into each of (rows,cols). Memory bound.
 func (f Float) EmbeddingSum(rows, cols, fields, table int) Cost {
-	return f.cost(rows*cols+table*cols, rows*fields, rows*cols*fields)
+	return f.cost(rows*cols+min(table, rows*fields)*cols, rows*fields, rows*cols*fields)
 }
 
 // EmbeddingSumGrad is the gradient of EmbeddingSum in its table. Memory bound.

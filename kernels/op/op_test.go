@@ -22,6 +22,12 @@ func TestCosts(t *testing.T) {
 		{"plain SGD", f.Update(10, false, false, false, false), Cost{120, 20}},
 		{"momentum", f.Update(10, true, false, false, false), Cost{200, 40}},
 		{"Adam with its factor", f.Update(10, false, true, false, true), Cost{4 * 80, 230}},
+		{"a look-up of few rows in a large table", f.EmbeddingSum(10, 7, 2, 500), Cost{4*(70+20*7) + 4*20, 140}},
+		{"its gradient", f.ScatterRows(15, 20, 7, false), Cost{4*(20*7+2*15*7) + 4*(31+20), 140}},
+		{"bias and GELU", f.GELU(10, 7, true, false), Cost{4 * (140 + 7), 70 * 6}},
+		{"the end of a block", f.AddNorm(10, 7, true, true, true), Cost{4 * (4*70 + 7 + 14 + 20), 70 * 12}},
+		{"cross entropy of a product", f.LinearCE(10, 100, 7, true), Cost{4*(70+700+100+10) + 4*10, 1000 * 19}},
+		{"its gradient", f.LinearCEGrad(10, 100, 7, false, true, false, true, false), Cost{4*(70+700+10+70+1400) + 4*10, 1000 * 45}},
 		{"a sum of costs", Cost{1, 2}.Plus(Cost{3, 4}), Cost{4, 6}},
 	} {
 		if c.got != c.want {
