@@ -83,6 +83,24 @@ func (t *Table) Vector(name string, n int, init Init, fanIn int) *Entry {
 	return t.add(&Entry{Name: name, Shape: []int{n}, Rows: 1, Cols: n, Init: init, FanIn: fanIn})
 }
 
+// Joined views matrices of one width that were declared one after the other as a single matrix, which is not listed in the
+// table: an index into it reaches the rows of all of them.
+func (t *Table) Joined(entries ...*Entry) *Entry {
+	first := entries[0]
+	all := &Entry{Name: first.Name, Cols: first.Cols, LD: first.LD, Offset: first.Offset}
+	for i, e := range entries {
+		if e.Cols != all.Cols || e.Offset != all.Offset+all.Len() || (e.Offset < t.encoder) != (all.Offset < t.encoder) {
+			panic(fmt.Sprintf("param: %q cannot be joined to what is before it", e.Name))
+		}
+		if i > 0 {
+			all.Name += "+" + e.Name
+		}
+		all.Rows += e.Rows
+	}
+	all.Shape = []int{all.Rows, all.Cols}
+	return all
+}
+
 // EndEncoder marks everything declared so far as the shared encoder.
 func (t *Table) EndEncoder() { t.encoder = t.size }
 

@@ -109,3 +109,26 @@ func TestBinding(t *testing.T) {
 		t.Error("a part that is not bound")
 	}
 }
+
+// TestJoined: neighbours of one width are one matrix in the flat vector, others are refused.
+func TestJoined(t *testing.T) {
+	tab := NewTable()
+	a, b := tab.Matrix("a", 3, 5, Uniform), tab.Matrix("b", 2, 5, Uniform)
+	tab.EndEncoder()
+	c := tab.Matrix("c", 2, 5, Uniform)
+	d := tab.Matrix("d", 2, 6, Uniform)
+	flat := tab.Initial(1)
+	if all := tab.Joined(a, b); !slices.Equal(all.Unpad(flat), append(a.Unpad(flat), b.Unpad(flat)...)) || len(tab.Entries()) != 4 || tab.Entry(all.Name) != nil {
+		t.Errorf("a and b joined are %d×%d at %d; the table has %d tensors", all.Rows, all.Cols, all.Offset, len(tab.Entries()))
+	}
+	for name, entries := range map[string][]*Entry{"over the encoder's end": {a, b, c}, "of two widths": {c, d}, "out of order": {b, a}, "with a gap": {a, c}} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("matrices %s were joined", name)
+				}
+			}()
+			tab.Joined(entries...)
+		}()
+	}
+}
