@@ -11,6 +11,7 @@ func (t *Tape) Linear(x, w, b *Var, act gpu.Act) *Var {
 		bias = rowVec(b.Value)
 	}
 	y := t.newVar(x.Value.Rows, w.Value.Rows, in...)
+	y.spare = act == gpu.Identity
 	t.B.Gemm(gpu.Gemm{A: x.Value, B: w.Value, C: y.Value, TransB: true, Bias: bias, Act: act})
 	return t.record(y, in, nil, func() {
 		dy := y.grad

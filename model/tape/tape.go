@@ -13,6 +13,9 @@
 package tape
 
 import (
+	"fmt"
+	"slices"
+
 	"tapweight/gpu"
 	"tapweight/model/param"
 )
@@ -27,6 +30,8 @@ type Var struct {
 	uses    int // recorded operations that read it
 	pending int // of those, the ones Tangent has yet to visit
 	owned   bool
+	spare   bool // its own operation and the losses do not read the value again
+	taken   bool // a later operation keeps something else in the value's memory
 }
 
 // node is one recorded operation.
@@ -145,12 +150,22 @@ func (t *Tape) freeTangent(v *Var) {
 
 // newVar allocates the result of an operation on the given inputs.
 func (t *Tape) newVar(rows, cols int, in ...*Var) *Var {
+	check(in)
 	v := &Var{Value: t.A.Mat(rows, cols), owned: true}
 	for _, x := range in {
 		v.needs = v.needs || x.needs
 	}
 	v.needs = v.needs && !t.noGrad
 	return v
+}
+
+// check refuses inputs whose value is gone.
+func check(in []*Var) {
+	for _, x := range in {
+		if x.taken {
+			panic(fmt.Sprintf("tape: a %d×%d value is read after AddNorm took its memory", x.Value.Rows, x.Value.Cols))
+		}
+	}
 }
 
 // record stores an operation. saved are arena buffers that its backward or tangent reads.
@@ -205,6 +220,11 @@ func (t *Tape) tangentOrZero(v *Var) gpu.Mat {
 	return m
 }
 
+// moving reports whether any of the variables has a tangent.
+func (t *Tape) moving(in []*Var) bool {
+	return slices.ContainsFunc(in, func(x *Var) bool { return !t.tangentOf(x).IsNil() })
+}
+
 func (t *Tape) newTangent(v *Var) gpu.Mat {
 	v.tangent = t.A.Mat(v.Value.Rows, v.Value.Cols)
 	return v.tangent
@@ -222,19 +242,9 @@ func (t *Tape) Backward(grads param.Binding, keep bool, seeds ...Seed) {
 	t.grads = grads
 	for _, s := range seeds {
 		for _, term := range s.Loss.terms {
-			if !term.x.needs {
-				continue
+			if slices.ContainsFunc(term.in, func(x *Var) bool { return x.needs }) {
+				term.backward(s.Scale)
 			}
-			g, acc := t.gradOf(term.x)
-			if !acc {
-				t.B.ScaleMat(g, term.dx, 1, s.Scale)
-				continue
-			}
-			// A prediction that several terms read: scale a copy, then add.
-			tmp := t.A.Mat(g.Rows, g.Cols)
-			t.B.ScaleMat(tmp, term.dx, 1, s.Scale)
-			t.B.AddScaled(g, tmp, 1)
-			t.A.Free(tmp.Buf)
 		}
 	}
 	if !keep {
@@ -271,11 +281,7 @@ func (t *Tape) Tangent(direction param.Binding, c float64, losses []*Loss, out [
 	}
 	for i := range t.nodes {
 		n := &t.nodes[i]
-		moving := false
-		for _, x := range n.in {
-			moving = moving || !t.tangentOf(x).IsNil()
-		}
-		if moving {
+		if t.moving(n.in) {
 			n.tangent()
 		}
 		for _, x := range n.in {
@@ -286,8 +292,8 @@ func (t *Tape) Tangent(direction param.Binding, c float64, losses []*Loss, out [
 	}
 	for i, l := range losses {
 		for _, term := range l.terms {
-			if tx := t.tangentOf(term.x); !tx.IsNil() {
-				t.B.DotMat(out[i], c, term.dx, tx, true)
+			if t.moving(term.in) {
+				term.tangent(c, out[i])
 			}
 		}
 	}
@@ -303,7 +309,7 @@ func (t *Tape) Tangent(direction param.Binding, c float64, losses []*Loss, out [
 func (t *Tape) readByLoss(v *Var) bool {
 	for _, l := range t.losses {
 		for _, term := range l.terms {
-			if term.x == v {
+			if slices.Contains(term.in, v) {
 				return true
 			}
 		}
