@@ -89,6 +89,17 @@ func (m Mat) Slice(lo, hi int) Mat {
 	return Mat{m.Buf.Slice(lo*m.LD, end), hi - lo, m.Cols, m.LD}
 }
 
+// Columns returns the view of columns [lo, hi).
+func (m Mat) Columns(lo, hi int) Mat {
+	if lo < 0 || hi < lo || hi > m.Cols {
+		panic(fmt.Sprintf("gpu: columns [%d:%d) of a %d×%d matrix", lo, hi, m.Rows, m.Cols))
+	}
+	if m.Rows == 0 {
+		return Mat{m.Buf, 0, hi - lo, m.LD}
+	}
+	return Mat{m.Buf.Slice(lo, (m.Rows-1)*m.LD+hi), m.Rows, hi - lo, m.LD}
+}
+
 // Errors that callers may test for with errors.Is.
 var (
 	ErrOutOfMemory = errors.New("out of device memory")

@@ -12,12 +12,12 @@ package gpu
 //
 // Q, K, V and Out (T,C) may be column blocks of wider matrices. LSE (T,Heads) is what the gradient and the tangent compute the
 // probabilities again from: no matrix of pairs is kept (Dao 2022). Dropout takes the random word of element
-// (i*Heads+h)*65536 + (j - first row of the sequence), see Dropout; DropP 0 is none. Longest is the largest number of rows of a
-// sequence, at most 65536.
+// (i*Heads+h)*65536 + (j - first row of the sequence), see Dropout; DropP 0 is none. Ptr goes from 0 to T; Longest is the largest
+// number of rows of a sequence, at most 65536.
 type Attention struct {
 	Q, K, V, Out Mat
 	LSE          Mat
-	Ptr          Buffer // (Sequences+1) int32
+	Ptr          Buffer // (Sequences+1) int32, ascending
 	Sequences    int
 	Longest      int
 	Heads        int

@@ -67,3 +67,15 @@ func TestMemory(t *testing.T) {
 		t.Errorf("counts %+v", s)
 	}
 }
+
+// TestPairs: the floor of what attention computes is what sequences of lengths as equal as can be would take.
+func TestPairs(t *testing.T) {
+	for _, c := range []struct{ rows, sequences, longest, want int }{
+		{0, 0, 0, 0}, {0, 3, 0, 0}, {1, 1, 1, 1}, {7, 1, 7, 49}, {7, 3, 7, 49}, {12, 3, 4, 48}, {12, 3, 6, 36 + 18},
+	} {
+		o := gpu.Attention{Q: gpu.Mat{Rows: c.rows}, Sequences: c.sequences, Longest: c.longest}
+		if got := pairs(o); got != c.want {
+			t.Errorf("%d rows in %d sequences of at most %d: %d pairs, want %d", c.rows, c.sequences, c.longest, got, c.want)
+		}
+	}
+}

@@ -326,6 +326,7 @@ func operations() []operation {
 	ops = append(ops, elementOperations()...)
 	ops = append(ops, normOperations()...)
 	ops = append(ops, encoderOperations()...)
+	ops = append(ops, attentionOperations()...)
 	return append(ops, lossOperations()...)
 }
 

@@ -310,12 +310,7 @@ func (t *Tape) RowNormalize(x *Var, eps float64) *Var {
 func (t *Tape) HeadMean(x, bias *Var, heads int) *Var {
 	c := x.Value.Cols / heads
 	y := t.newVar(x.Value.Rows, c, x, bias)
-	block := func(m gpu.Mat, h int) gpu.Mat {
-		if m.Rows == 0 {
-			return gpu.Mat{Buf: m.Buf, Cols: c, LD: m.LD}
-		}
-		return gpu.Mat{Buf: m.Buf.Slice(h*c, (m.Rows-1)*m.LD+(h+1)*c), Rows: m.Rows, Cols: c, LD: m.LD}
-	}
+	block := func(m gpu.Mat, h int) gpu.Mat { return m.Columns(h*c, (h+1)*c) }
 	mean := func(dst, src gpu.Mat, b gpu.Buffer) {
 		// A product over no columns leaves the bias in every row.
 		none := gpu.Mat{Buf: dst.Buf.Slice(0, 0), Rows: dst.Rows, LD: 0}
