@@ -26,23 +26,61 @@ func NewTensor(name string, shape []int, values []float64, elem int) Tensor {
 	return t
 }
 
-// Floats returns the values of an F32 or F64 tensor.
-func (t Tensor) Floats() ([]float64, error) {
-	switch t.DType {
-	case "F32":
-		v := make([]float64, len(t.Data)/4)
-		for i := range v {
-			v[i] = float64(math.Float32frombits(binary.LittleEndian.Uint32(t.Data[4*i:])))
+// decoders turn little-endian values of each floating-point type into float64.
+var decoders = map[string]func(dst []float64, src []byte){
+	"F64": func(dst []float64, src []byte) {
+		for i := range dst {
+			dst[i] = math.Float64frombits(binary.LittleEndian.Uint64(src[8*i:]))
 		}
-		return v, nil
-	case "F64":
-		v := make([]float64, len(t.Data)/8)
-		for i := range v {
-			v[i] = math.Float64frombits(binary.LittleEndian.Uint64(t.Data[8*i:]))
+	},
+	"F32": func(dst []float64, src []byte) {
+		for i := range dst {
+			dst[i] = float64(math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:])))
 		}
-		return v, nil
+	},
+	"F16": func(dst []float64, src []byte) {
+		for i := range dst {
+			dst[i] = half(binary.LittleEndian.Uint16(src[2*i:]))
+		}
+	},
+	"BF16": func(dst []float64, src []byte) { // the upper half of a float32
+		for i := range dst {
+			dst[i] = float64(math.Float32frombits(uint32(binary.LittleEndian.Uint16(src[2*i:])) << 16))
+		}
+	},
+}
+
+// half is the value of an IEEE 754 binary16 number: sign, 5 bits of exponent, 10 of fraction.
+func half(b uint16) float64 {
+	fraction, exponent := float64(b&0x3ff), int(b>>10&31)
+	v := math.Ldexp(1024+fraction, exponent-25)
+	switch {
+	case exponent == 0:
+		v = math.Ldexp(fraction, -24)
+	case exponent == 31 && fraction == 0:
+		v = math.Inf(1)
+	case exponent == 31:
+		v = math.NaN()
 	}
-	return nil, fmt.Errorf("tensor %q is %s, not F32 or F64", t.Name, t.DType)
+	if b>>15 == 1 {
+		return -v
+	}
+	return v
+}
+
+// Floats returns the values of a tensor of floating-point numbers.
+func (t Tensor) Floats() ([]float64, error) {
+	decode, ok := decoders[t.DType]
+	if !ok {
+		return nil, fmt.Errorf("tensor %q: %w", t.Name, notWeights(t.DType))
+	}
+	v := make([]float64, len(t.Data)/elementBytes[t.DType])
+	decode(v, t.Data)
+	return v, nil
+}
+
+func notWeights(dtype string) error {
+	return fmt.Errorf("%s is not a type of weights, which are F64, F32, F16 or BF16", dtype)
 }
 
 // FromFlat cuts a flat vector of the table's layout into tensors without padding, as F32 (elem 4) or F64 (elem 8). Each name

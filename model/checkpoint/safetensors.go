@@ -130,45 +130,63 @@ func Read(path string) (*File, error) {
 // data without gap or overlap.
 func Parse(data []byte) (*File, error) {
 	if len(data) < 8 {
-		return nil, fmt.Errorf("not a safetensors file: %d bytes", len(data))
+		return nil, notSafetensors(int64(len(data)))
 	}
 	n := binary.LittleEndian.Uint64(data)
 	if n > maxHeader || n > uint64(len(data)-8) {
-		return nil, fmt.Errorf("truncated or not a safetensors file: a header of %d bytes in a file of %d", n, len(data))
+		return nil, wrongHeader(n, int64(len(data)))
 	}
-	head, body := data[8:8+n], data[8+n:]
-	f := &File{Tensors: map[string]Tensor{}}
-	var offsets []namedRange
-	err := eachEntry(head, func(name string, dec *json.Decoder) error {
+	body := data[8+n:]
+	entries, metadata, err := parseHeader(data[8:8+n], len(body))
+	if err != nil {
+		return nil, err
+	}
+	f := &File{Tensors: map[string]Tensor{}, Metadata: metadata}
+	for name, e := range entries {
+		lo, hi := e.Offsets[0], e.Offsets[1]
+		f.Tensors[name] = Tensor{Name: name, DType: e.DType, Shape: e.Shape, Data: body[lo:hi:hi]}
+	}
+	return f, nil
+}
+
+func notSafetensors(size int64) error {
+	return fmt.Errorf("not a safetensors file: %d bytes", size)
+}
+
+func wrongHeader(n uint64, size int64) error {
+	return fmt.Errorf("truncated or not a safetensors file: a header of %d bytes in a file of %d", n, size)
+}
+
+// parseHeader reads the JSON header of a file with that many bytes of data.
+func parseHeader(head []byte, body int) (entries map[string]entry, metadata map[string]string, err error) {
+	entries = map[string]entry{}
+	var ranges []namedRange
+	err = eachEntry(head, func(name string, dec *json.Decoder) error {
 		if name == metadataKey {
-			if f.Metadata != nil {
+			if metadata != nil {
 				return errors.New("metadata given twice")
 			}
-			f.Metadata = map[string]string{}
-			if err := dec.Decode(&f.Metadata); err != nil {
+			metadata = map[string]string{}
+			if err := dec.Decode(&metadata); err != nil {
 				return fmt.Errorf("metadata: %w", err)
 			}
 			return nil
 		}
-		t, at, err := readEntry(dec, body)
+		e, err := readEntry(dec, body)
 		if err != nil {
 			return fmt.Errorf("tensor %q: %w", name, err)
 		}
-		if _, twice := f.Tensors[name]; twice {
+		if _, twice := entries[name]; twice {
 			return fmt.Errorf("tensor %q: given twice", name)
 		}
-		t.Name = name
-		f.Tensors[name] = t
-		offsets = append(offsets, namedRange{name, at, at + len(t.Data)})
+		entries[name] = e
+		ranges = append(ranges, namedRange{name, e.Offsets[0], e.Offsets[1]})
 		return nil
 	})
 	if err == nil {
-		err = checkCover(offsets, len(body))
+		err = checkCover(ranges, body)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return f, nil
+	return entries, metadata, err
 }
 
 // eachEntry calls read for every key of a JSON object, with the decoder standing before the value.
@@ -204,30 +222,30 @@ func eachEntry(head []byte, read func(name string, dec *json.Decoder) error) err
 	return nil
 }
 
-// readEntry reads a tensor's place in the header and returns it with the offset of its data.
-func readEntry(dec *json.Decoder, body []byte) (Tensor, int, error) {
+// readEntry reads a tensor's place in the header.
+func readEntry(dec *json.Decoder, body int) (entry, error) {
 	var e entry
 	if err := dec.Decode(&e); err != nil {
-		return Tensor{}, 0, fmt.Errorf("damaged header: %w", err)
+		return e, fmt.Errorf("damaged header: %w", err)
 	}
 	size, err := byteSize(e.DType, e.Shape)
 	if err != nil {
-		return Tensor{}, 0, err
+		return e, err
 	}
 	if e.Shape == nil || len(e.Offsets) != 2 {
-		return Tensor{}, 0, errors.New("no shape or data_offsets in the header")
+		return e, errors.New("no shape or data_offsets in the header")
 	}
 	lo, hi := e.Offsets[0], e.Offsets[1]
 	if lo < 0 || hi < lo {
-		return Tensor{}, 0, fmt.Errorf("impossible data_offsets %v", e.Offsets)
+		return e, fmt.Errorf("impossible data_offsets %v", e.Offsets)
 	}
-	if hi > len(body) {
-		return Tensor{}, 0, fmt.Errorf("its data end at byte %d of %d: the file is truncated", hi, len(body))
+	if hi > body {
+		return e, fmt.Errorf("its data end at byte %d of %d: the file is truncated", hi, body)
 	}
 	if hi-lo != size {
-		return Tensor{}, 0, fmt.Errorf("shape %v of %s takes %d bytes, the file has %d", e.Shape, e.DType, size, hi-lo)
+		return e, fmt.Errorf("shape %v of %s takes %d bytes, the file has %d", e.Shape, e.DType, size, hi-lo)
 	}
-	return Tensor{DType: e.DType, Shape: e.Shape, Data: body[lo:hi:hi]}, lo, nil
+	return e, nil
 }
 
 // namedRange is where a tensor's data lie: bytes [lo, hi).
