@@ -3,6 +3,7 @@ package objective
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 
 	"tapweight/gpu"
 	"tapweight/model/batch"
@@ -220,6 +221,16 @@ func (p *Problem) Forward(t *tape.Tape, g int, part *batch.Micro, d *batch.Devic
 
 // viewStream numbers the random streams of the networks that run in a group: at most 16 views and 16 objectives.
 func viewStream(g, i int) int { return 1 + 32*g + i }
+
+// Describe says how far a batch was compressed.
+func (p *Problem) Describe(part *batch.Micro) string {
+	rows, atoms := p.Rows(part)
+	var shares []string
+	for _, n := range rows {
+		shares = append(shares, fmt.Sprintf("%.0f%%", 100*float64(n)/float64(atoms)))
+	}
+	return fmt.Sprintf("rows left of %d atoms by depth: %s", atoms, strings.Join(shares, " "))
+}
 
 // Rows adds up the rows per depth over the views of a micro-batch, and the atoms they stand for.
 func (p *Problem) Rows(part *batch.Micro) (rows []int, atoms int) {

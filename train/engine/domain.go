@@ -63,6 +63,8 @@ type pretraining interface {
 	EncoderCount() int
 	// Prepare builds the batch of a step on the host, in micro parts: a pure function of the seed, the step and the examples.
 	Prepare(step uint32, index []int, micro int) ([]*batch.Micro, error)
+	// Describe says in a line what a batch holds.
+	Describe(part *batch.Micro) string
 	// Rows returns the rows the encoder computes for a batch at each depth, and the atoms or tokens they stand for.
 	Rows(part *batch.Micro) (rows []int, units int)
 }

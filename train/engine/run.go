@@ -83,12 +83,12 @@ type run struct {
 	window []iteration // since the last log step
 	first  int         // iterations before them; snap is the state there
 
-	metrics *runlog.Metrics
-	board   *runlog.TensorBoard
-	state   state
-	best    [2]gpu.Buffer // ω's parameters and running statistics at the best validation score
-	started time.Time
-	rows    bool // whether the rows left by compression were reported
+	metrics   *runlog.Metrics
+	board     *runlog.TensorBoard
+	state     state
+	best      [2]gpu.Buffer // ω's parameters and running statistics at the best validation score
+	started   time.Time
+	described bool // whether a batch was
 }
 
 // Phases of a run.

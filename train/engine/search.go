@@ -237,9 +237,9 @@ func (r *run) describe() {
 
 // step queues one iteration.
 func (r *run) step(it iteration, learned bool) error {
-	if !r.rows {
-		r.rows = true
-		r.reportRows(it.pre[0][0])
+	if !r.described {
+		r.described = true
+		r.con.Printf("%s", r.pre.Describe(it.pre[0][0]))
 	}
 	r.sys.Begin()
 	r.sys.KeepApart(learned && r.cfg.Cosines > 0 && r.state.Iteration%r.cfg.Cosines == 0)
@@ -260,16 +260,6 @@ func (r *run) step(it iteration, learned bool) error {
 		return err
 	}
 	return r.sys.ReweightStep()
-}
-
-// reportRows says how far a batch was compressed.
-func (r *run) reportRows(part *batch.Micro) {
-	rows, atoms := r.pre.Rows(part)
-	var shares []string
-	for _, n := range rows {
-		shares = append(shares, fmt.Sprintf("%.0f%%", 100*float64(n)/float64(atoms)))
-	}
-	r.con.Printf("rows left of %d atoms by depth: %s", atoms, strings.Join(shares, " "))
 }
 
 func byName(names []string, v []float64) map[string]float64 {
