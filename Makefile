@@ -9,7 +9,7 @@ VERSION := $(shell git describe --always --dirty 2>/dev/null || echo dev)
 SOURCES := $(shell find kernels gpu model train cli -name '*.go' -o -name '*.cc' -o -name '*.h' -o -name '*.tsv' -o -name '*.csv' -o -name '*.smi' -o -name '*.ptx' -o -name '*.cubin')
 
 .PHONY: help deps build demo test race lint fmt fuzz clean
-.PHONY: kernels cuda emu test-cuda gates gpu-check
+.PHONY: kernels compilers cuda emu test-cuda gates gpu-check
 .PHONY: bench bench-peers projection controls experiments
 .DEFAULT_GOAL := help
 
@@ -54,6 +54,18 @@ $(GATES)/ready: kernels/cuda/gates/requirements.txt
 
 gates: kernels $(GATES)/ready ## hold the compiled CUDA kernels to kernels/cuda/gates/rules.txt: spills, occupancy, instructions
 	$(GATES)/bin/python kernels/cuda/gates/resources.py
+
+COMPILERS := $(BUILD)/compilers
+$(COMPILERS)/ready: kernels/cuda/compilers.txt
+	python3 -m venv $(COMPILERS)
+	$(COMPILERS)/bin/pip install -q --no-deps --require-hashes -r $<
+	touch $@
+
+CUDA13 = $(abspath $(wildcard $(COMPILERS)/lib/python*/site-packages/nvidia/cu13))
+compilers: emu $(COMPILERS)/ready ## compile the kernels with nvcc 13 and clang, and the CUDA backend with the headers of CUDA 13
+	sh kernels/cuda/compilers.sh $(CUDA13)/bin/nvcc $(COMPILERS)/out
+	CUDA_HOME=$(CUDA13) sh gpu/cuda/lazy/make.sh $(COMPILERS)/headers
+	. $(COMPILERS)/headers/env && TAPWEIGHT_LIBCUDA=$(CURDIR)/$(BUILD)/emu/libcuda.so.1 TAPWEIGHT_REQUIRE=cuda $(GO) test -tags cuda ./gpu/cuda -run 'Graphs|Upload|Marks|OutOfMemory'
 
 $(BUILD)/cuda/env: $(wildcard gpu/cuda/lazy/*)
 	sh gpu/cuda/lazy/make.sh $(BUILD)/cuda
