@@ -2,7 +2,7 @@ package cuda
 
 import "tapweight/kernels/abi"
 
-// The numbers of dense.cu.
+// The numbers of gemm.cuh and dense.cu.
 const (
 	tileM       = 128
 	tileN       = 64

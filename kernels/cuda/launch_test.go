@@ -14,7 +14,8 @@ func TestConstants(t *testing.T) {
 	for header, constants := range map[string]map[string]int{
 		"common.cuh": {"kThreads": threads, "kWarps": threads / 32, "kSumElements": sumElements, "kSumRows": sumRows,
 			"kWarpColumns": warpColumns, "kKeepColumns": keepColumns},
-		"dense.cu":    {"kTileM": tileM, "kTileN": tileN, "kTileK": tileK, "kStages": stages, "kGemmThreads": gemmThreads, "kColRows": colRows},
+		"gemm.cuh":    {"kTileM": tileM, "kTileN": tileN, "kTileK": tileK, "kStages": stages, "kGemmThreads": gemmThreads},
+		"dense.cu":    {"kColRows": colRows},
 		"columns.cuh": {"kTileRows": tileRows, "kSumWarps": sumWarps},
 		"segment.cuh": {"kChunk": chunk, "kTableFloats": tableFloats, "kTableRows": tableRows},
 		"norm.cu":     {"kKept": kept},
