@@ -1,10 +1,10 @@
-// Package data reads labelled tables and pools of molecules, knows the MoleculeNet sets, splits them and orders batches.
+// Package data reads labelled tables of molecules or texts and what there is to pretrain on, knows the sets of MoleculeNet and
+// GLUE, splits them and orders batches.
 //
 // Every error names the file and, where there is one, the line and column. Nothing here depends on a model.
 package data
 
 import (
-	"bufio"
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
@@ -15,21 +15,24 @@ import (
 	"io"
 	"math"
 	"os"
-	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 )
 
 // Table is a labelled file, or several read as one.
 type Table struct {
-	SMILES     []string
+	SMILES     []string    // of molecules
+	Text       [][2]string // of texts; the second is empty unless they come in pairs
 	Line       []int       // 1-based line of each row, counted on from file to file: see Place
 	Tasks      []string    // names of the label columns
+	Kind       Kind        // of the labels
+	Classes    []string    // of a multiclass task, whose labels are indices into it
 	Labels     [][]float64 // [row][task], NaN = missing
 	Part       []string    // train, valid or test for each row, if the user says which
+	Group      []string    // of each row, if there is a column of groups
 	ContentKey string      // sha256 of the decompressed content
+	Notes      []string    // what a user should know of rows that are odd but no error
 	files      []file
+	spelled    []spelling // of the one label column whose values are yet to be understood
 }
 
 // file is one of a table's files.
@@ -49,11 +52,47 @@ func (t *Table) Place(line int) (path string, at int) {
 	return f.path, line - f.before
 }
 
-// Columns says which columns of a table to read.
+// Keys returns what tells one row from another: its SMILES, or its texts.
+func (t *Table) Keys() []string {
+	if t.SMILES != nil {
+		return t.SMILES
+	}
+	keys := make([]string, len(t.Text))
+	for i, text := range t.Text {
+		keys[i] = strings.TrimRight(text[0]+"\t"+text[1], "\t")
+	}
+	return keys
+}
+
+// Columns says which columns of a table to read, and how.
 type Columns struct {
-	SMILES string   // name of the SMILES column
-	Labels []string // names of the label columns; "*" alone = all but the SMILES and split columns
-	Split  string   // name of a column with train, valid or test; "" = none
+	SMILES  string   // name of the SMILES column; of no account where there is a text column
+	Text    []string // name of the text column, or of the two of a pair; both may be empty, and Notes says how often
+	Labels  []string // names of the label columns; "*" alone = all but the others named here
+	Split   string   // name of a column with train, valid or test; "" = none
+	Group   string   // name of a column that says which rows belong together; "" = none
+	Kind    Kind     // of the labels; "" = whatever fits them
+	Classes []string // of a multiclass task, in order; nil = the labels that occur, sorted
+	Codes   []string // how the file spells Classes; nil = just so
+	Names   []string // of the columns of a file without header; text columns of one name are joined by a space
+	Ragged  bool     // rows of a wrong number of fields are left out, and Notes says how many
+}
+
+// Modality is what a dataset is made of.
+type Modality string
+
+// Modalities.
+const (
+	Molecules Modality = "molecules"
+	Texts     Modality = "texts"
+)
+
+// Modality tells molecules from texts: those have a text column.
+func (c Columns) Modality() Modality {
+	if len(c.Text) > 0 {
+		return Texts
+	}
+	return Molecules
 }
 
 // byteOrderMark is what some editors put before UTF-8 text.
@@ -119,233 +158,140 @@ func editDistance(a, b string) int {
 	return row[len(b)]
 }
 
-// ReadTable reads a CSV or TSV file, plain or .gz.
-func ReadTable(path string, c Columns) (*Table, error) {
-	content, err := readAll(path)
-	if err != nil {
-		return nil, err
-	}
-	t, err := parseTable(path, content, c)
-	if err != nil {
-		return nil, err
-	}
-	return t, t.checkLabels()
-}
+// ReadTable reads a .csv, .tsv or .jsonl file, plain or .gz. CSV has the quotes of RFC 4180. In TSV, quotes are text; only
+// around a whole name, label or SMILES they are taken off. In JSONL each line is an object and a column is a key of the first.
+func ReadTable(path string, c Columns) (*Table, error) { return readFiles([]source{{path, "", c}}) }
 
 // ReadParts reads the parts of a split from a file each, all with the columns of the first.
 func ReadParts(train, valid, test string, c Columns) (*Table, error) {
+	return readFiles([]source{{train, "train", c}, {valid, "valid", c}, {test, "test", c}})
+}
+
+// source is a file of a table and the part its rows are for, "" = its split column says.
+type source struct {
+	path, part string
+	columns    Columns
+}
+
+func readFiles(sources []source) (*Table, error) {
 	t := &Table{}
-	for i, path := range []string{train, valid, test} {
-		content, err := readAll(path)
+	for i, s := range sources {
+		content, err := readAll(s.path)
 		if err != nil {
 			return nil, err
 		}
-		part, err := parseTable(path, content, c)
+		if i > 0 {
+			s.columns.Labels = t.Tasks
+		}
+		part, err := parseTable(s.path, content, s.columns)
 		if err != nil {
 			return nil, err
-		}
-		if i == 0 {
-			t.Tasks, c.Labels = part.Tasks, part.Tasks
 		}
 		before := 0
-		if i > 0 {
+		if i == 0 {
+			t.Tasks, t.Classes = part.Tasks, part.Classes
+		} else {
 			before = t.Line[len(t.Line)-1]
 		}
-		t.files = append(t.files, file{path, before})
+		t.files = append(t.files, file{s.path, before})
 		t.ContentKey += part.ContentKey
-		t.SMILES, t.Labels = append(t.SMILES, part.SMILES...), append(t.Labels, part.Labels...)
+		t.SMILES, t.Text, t.Group = append(t.SMILES, part.SMILES...), append(t.Text, part.Text...), append(t.Group, part.Group...)
+		t.Labels, t.spelled, t.Notes = append(t.Labels, part.Labels...), append(t.spelled, part.spelled...), append(t.Notes, part.Notes...)
+		if s.part == "" {
+			t.Part = part.Part
+		}
 		for _, line := range part.Line {
-			t.Line, t.Part = append(t.Line, before+line), append(t.Part, parts[i])
-		}
-	}
-	return t, t.checkLabels()
-}
-
-// checkLabels reports a task without any label.
-func (t *Table) checkLabels() error {
-	for j, name := range t.Tasks {
-		if !slices.ContainsFunc(t.Labels, func(row []float64) bool { return !math.IsNaN(row[j]) }) {
-			return fmt.Errorf("%s: every label of column %q is missing", t.files[0].path, name)
-		}
-	}
-	return nil
-}
-
-// records reads the rows of a table one by one. A record is valid until the next.
-type records interface {
-	Read() ([]string, error)
-	FieldPos(field int) (line, column int)
-}
-
-// tabbed reads tab-separated rows. Quotes are ordinary text there, save around a whole field: were they to join lines, as in
-// CSV, a lone one (5" pipe) would swallow what follows.
-type tabbed struct {
-	lines   *bufio.Scanner
-	line    int
-	fields  int // of the header, 0 before it
-	columns []int
-}
-
-func (r *tabbed) Read() ([]string, error) {
-	for r.lines.Scan() {
-		r.line++
-		text := r.lines.Text()
-		if text == "" {
-			continue
-		}
-		record := strings.Split(text, "\t")
-		r.columns = r.columns[:0]
-		at := 1
-		for i, f := range record {
-			r.columns = append(r.columns, at)
-			at += len(f) + 1
-			if n := len(f); n >= 2 && f[0] == '"' && f[n-1] == '"' {
-				record[i] = strings.ReplaceAll(f[1:n-1], `""`, `"`)
+			t.Line = append(t.Line, before+line)
+			if s.part != "" {
+				t.Part = append(t.Part, s.part)
 			}
 		}
-		if r.fields == 0 {
-			r.fields = len(record)
-		}
-		if len(record) != r.fields {
-			return record, &csv.ParseError{StartLine: r.line, Line: r.line, Column: 1, Err: csv.ErrFieldCount}
-		}
-		return record, nil
 	}
-	if err := r.lines.Err(); err != nil {
-		return nil, &csv.ParseError{StartLine: r.line + 1, Line: r.line + 1, Column: 1, Err: err}
-	}
-	return nil, io.EOF
-}
-
-func (r *tabbed) FieldPos(field int) (line, column int) { return r.line, r.columns[field] }
-
-// maxLine is the longest line of a .smi or .tsv file.
-const maxLine = 1 << 20
-
-// scanLines reads content line by line.
-func scanLines(content []byte) *bufio.Scanner {
-	s := bufio.NewScanner(bytes.NewReader(bytes.TrimPrefix(content, byteOrderMark)))
-	s.Buffer(nil, maxLine)
-	return s
-}
-
-// readRecords returns the reader for a path's ending.
-func readRecords(path string, content []byte) records {
-	if strings.HasSuffix(strings.TrimSuffix(path, ".gz"), ".tsv") {
-		return &tabbed{lines: scanLines(content)}
-	}
-	r := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(content, byteOrderMark)))
-	r.ReuseRecord = true
-	return r
+	return t, t.understand(sources[0].columns.Kind)
 }
 
 func parseTable(path string, content []byte, c Columns) (*Table, error) {
-	t := &Table{ContentKey: keyOf(content), files: []file{{path, 0}}}
-	r := readRecords(path, content)
-	header, err := r.Read()
-	if errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%s: empty file", path)
-	}
-	if err != nil {
-		return nil, syntaxError(path, nil, 0, err)
-	}
-	header = slices.Clone(header)
-	for i := range header {
-		header[i] = strings.TrimSpace(header[i])
-	}
-	find := func(name string) (int, error) {
-		if i := slices.Index(header, name); i >= 0 {
-			return i, nil
-		}
-		return 0, fmt.Errorf("%s: no column %q; the nearest is %q, there are: %s", path, name, Nearest(name, header), strings.Join(header, ", "))
-	}
-	smiles, err := find(c.SMILES)
-	if err != nil {
-		return nil, err
-	}
-	split := -1
-	if c.Split != "" {
-		if split, err = find(c.Split); err != nil {
+	if c.Modality() == Texts {
+		if err := checkText(path, content); err != nil {
 			return nil, err
 		}
 	}
-	var columns []int
-	if len(c.Labels) == 1 && c.Labels[0] == "*" {
-		for i := range header {
-			if i != smiles && i != split {
-				columns = append(columns, i)
-			}
-		}
-	} else {
-		for _, name := range c.Labels {
-			i, err := find(name)
-			if err != nil {
-				return nil, err
-			}
-			columns = append(columns, i)
-		}
+	r, err := newRows(path, content, c)
+	if err != nil {
+		return nil, err
 	}
-	for _, i := range columns {
-		t.Tasks = append(t.Tasks, header[i])
+	t := &Table{ContentKey: keyOf(content), files: []file{{path, 0}}, Classes: r.classes()}
+	for _, i := range r.labels {
+		t.Tasks = append(t.Tasks, r.header[i])
 	}
+	ragged, blank := note{}, note{}
 	for {
 		record, err := r.Read()
 		if errors.Is(err, io.EOF) {
 			break
 		}
+		var at *csv.ParseError
+		if c.Ragged && errors.Is(err, csv.ErrFieldCount) && errors.As(err, &at) {
+			ragged.add(at.Line)
+			continue
+		}
 		if err != nil {
-			return nil, syntaxError(path, record, len(header), err)
+			return nil, syntaxError(path, record, len(r.header), err)
 		}
-		line, _ := r.FieldPos(smiles)
-		row := make([]float64, len(columns))
-		for j, i := range columns {
-			if row[j], err = parseLabel(record[i]); err != nil {
-				line, col := r.FieldPos(i)
-				return nil, fmt.Errorf("%s:%d:%d: column %q: %w", path, line, col, header[i], err)
-			}
-		}
-		t.SMILES, t.Line, t.Labels = append(t.SMILES, strings.TrimSpace(record[smiles])), append(t.Line, line), append(t.Labels, row)
-		if split >= 0 {
-			part, err := parsePart(record[split])
+		line, _ := r.FieldPos(r.key())
+		t.Line = append(t.Line, line)
+		if c.Modality() == Texts {
+			text, err := r.text(record)
 			if err != nil {
-				line, col := r.FieldPos(split)
-				return nil, fmt.Errorf("%s:%d:%d: column %q: %w", path, line, col, c.Split, err)
+				return nil, err
+			}
+			for _, s := range text[:len(r.texts)] {
+				if strings.TrimSpace(s) == "" {
+					blank.add(line)
+				}
+			}
+			t.Text = append(t.Text, text)
+		} else {
+			t.SMILES = append(t.SMILES, r.value(record, r.smiles))
+		}
+		labels, spelled, err := r.label(record)
+		if err != nil {
+			return nil, err
+		}
+		t.Labels, t.spelled = append(t.Labels, labels), append(t.spelled, spelled...)
+		if r.split >= 0 {
+			part, err := parsePart(r.value(record, r.split))
+			if err != nil {
+				return nil, r.fail(r.split, err)
 			}
 			t.Part = append(t.Part, part)
 		}
+		if r.group >= 0 {
+			t.Group = append(t.Group, r.value(record, r.group))
+		}
 	}
-	if len(t.SMILES) == 0 {
+	if len(t.Line) == 0 {
 		return nil, fmt.Errorf("%s: no rows", path)
 	}
+	t.Notes = append(ragged.say(path, "rows with a wrong number of fields, left out"), blank.say(path, "empty texts")...)
 	return t, nil
 }
 
-// syntaxError places what the CSV reader found wrong; record is the row of a wrong number of fields.
-func syntaxError(path string, record []string, want int, err error) error {
-	var at *csv.ParseError
-	switch {
-	case errors.Is(err, csv.ErrFieldCount) && errors.As(err, &at):
-		return fmt.Errorf("%s:%d:%d: %d fields where the header has %d; in CSV, put quotes around a field that holds a comma", path, at.Line, at.Column, len(record), want)
-	case errors.As(err, &at):
-		return fmt.Errorf("%s:%d:%d: %w", path, at.Line, at.Column, at.Err)
+// note counts what is odd.
+type note struct{ n, first int }
+
+func (o *note) add(line int) {
+	if o.n == 0 {
+		o.first = line
 	}
-	return fmt.Errorf("%s: %w", path, err)
+	o.n++
 }
 
-// parseLabel reads a number; blank means missing.
-func parseLabel(s string) (float64, error) {
-	s = strings.TrimSpace(s)
-	if s == "" {
-		return math.NaN(), nil
+func (o *note) say(path, what string) []string {
+	if o.n == 0 {
+		return nil
 	}
-	v, err := strconv.ParseFloat(s, 64)
-	if err != nil {
-		return 0, fmt.Errorf("%q is not a number; leave the field blank where the label is missing", s)
-	}
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return 0, fmt.Errorf("%q is not a finite number; leave the field blank where the label is missing", s)
-	}
-	return v, nil
+	return []string{fmt.Sprintf("%s: %s: %d, the first in line %d", path, what, o.n, o.first)}
 }
 
 // Pool is an unlabelled file of molecules.
@@ -367,8 +313,7 @@ func ReadPool(path, smilesColumn string, limit int) (*Pool, error) {
 
 func parsePool(path string, content []byte, smilesColumn string, limit int) (*Pool, error) {
 	p := &Pool{ContentKey: fmt.Sprintf("%s spread %d", keyOf(content), limit)}
-	base := strings.TrimSuffix(path, ".gz")
-	if ext := filepath.Ext(base); ext == ".csv" || ext == ".tsv" {
+	if isTable(path) {
 		t, err := parseTable(path, content, Columns{SMILES: smilesColumn})
 		if err != nil {
 			return nil, err

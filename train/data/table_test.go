@@ -151,24 +151,34 @@ func TestReadPool(t *testing.T) {
 	}
 }
 
-// TestPresetsReadTheRealFiles checks the row counts of the MoleculeNet files.
-func TestPresetsReadTheRealFiles(t *testing.T) {
+// realFiles returns the folder of the public data sets, and skips the test where it is missing.
+func realFiles(t *testing.T) string {
+	t.Helper()
 	dir := os.Getenv("TAPWEIGHT_DATA")
 	if dir == "" {
 		dir = "../../../shared/data"
 	}
 	if _, err := os.Stat(dir); err != nil {
-		t.Skip("the MoleculeNet files are not here: set TAPWEIGHT_DATA to their folder")
+		t.Skip("the files of MoleculeNet and GLUE are not here: set TAPWEIGHT_DATA to their folder")
 	}
+	return dir
+}
+
+// TestPresetsReadTheRealFiles checks the row counts of the MoleculeNet files.
+func TestPresetsReadTheRealFiles(t *testing.T) {
+	dir := realFiles(t)
 	rows := map[string]int{"esol": 1128, "freesolv": 642, "lipo": 4200, "bbbp": 2050, "bace": 1513, "clintox": 1478, "sider": 1427, "tox21": 7831,
 		"toxcast": 8576, "hiv": 41127, "muv": 93087, "qm7": 6830, "qm8": 21786, "demo": 1128}
 	tasks := map[string]int{"clintox": 2, "sider": 27, "tox21": 12, "toxcast": 617, "muv": 17, "qm8": 12}
 	for _, p := range Presets() {
+		if p.Modality() == Texts {
+			continue
+		}
 		r, err := Resolve(p.Name, dir, Columns{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		tab, err := ReadTable(r.File, r.Columns)
+		tab, err := r.Read("", "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -188,8 +198,9 @@ func TestPresetsReadTheRealFiles(t *testing.T) {
 
 func TestEmbeddedDataAreTheSources(t *testing.T) {
 	for name, want := range map[string]string{
-		"esol.csv":    "8c06a76f0c6487d29ab0f903e6a7a7139f189ab3c1178f159c8be8964602f189",
-		"zinc_5k.smi": "6e84077b6fa05557284548444c363b2145c842efb543985a02540bbe1ae0a796",
+		"esol.csv":      "8c06a76f0c6487d29ab0f903e6a7a7139f189ab3c1178f159c8be8964602f189",
+		"zinc_5k.smi":   "6e84077b6fa05557284548444c363b2145c842efb543985a02540bbe1ae0a796",
+		"inaugural.tsv": "44db6788d28164d41aa132cdb40da22cd2d38ea49c8b47c204240c6f435afbd2",
 	} {
 		content, err := readAll(embeddedPrefix + name)
 		if err != nil {
