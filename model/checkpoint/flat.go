@@ -12,18 +12,30 @@ import (
 
 // NewTensor packs values as F32 (elem 4, rounded) or F64 (elem 8).
 func NewTensor(name string, shape []int, values []float64, elem int) Tensor {
-	t := Tensor{Name: name, DType: "F32", Shape: shape, Data: make([]byte, 0, elem*len(values))}
+	return Tensor{Name: name, DType: floatType(elem), Shape: shape, Data: appendFloats(make([]byte, 0, elem*len(values)), values, elem)}
+}
+
+// NewRows is NewTensor of values that are fetched, a row of the last dimension at a time, when the tensor is written.
+func NewRows(name string, shape []int, row func(i int) []float64, elem int) Tensor {
+	return Tensor{Name: name, DType: floatType(elem), Shape: shape, row: row}
+}
+
+func floatType(elem int) string {
 	if elem == 8 {
-		t.DType = "F64"
+		return "F64"
 	}
+	return "F32"
+}
+
+func appendFloats(dst []byte, values []float64, elem int) []byte {
 	for _, v := range values {
 		if elem == 8 {
-			t.Data = binary.LittleEndian.AppendUint64(t.Data, math.Float64bits(v))
+			dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(v))
 		} else {
-			t.Data = binary.LittleEndian.AppendUint32(t.Data, math.Float32bits(float32(v)))
+			dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(float32(v)))
 		}
 	}
-	return t
+	return dst
 }
 
 // decoders turn little-endian values of each floating-point type into float64.
@@ -84,11 +96,11 @@ func notWeights(dtype string) error {
 }
 
 // FromFlat cuts a flat vector of the table's layout into tensors without padding, as F32 (elem 4) or F64 (elem 8). Each name
-// gets the prefix.
+// gets the prefix. The tensors are views of flat.
 func FromFlat(prefix string, table *param.Table, flat []float64, elem int) []Tensor {
 	var ts []Tensor
 	for _, e := range table.Entries() {
-		ts = append(ts, NewTensor(prefix+e.Name, e.Shape, e.Unpad(flat), elem))
+		ts = append(ts, NewRows(prefix+e.Name, e.Shape, func(i int) []float64 { return e.Row(flat, i) }, elem))
 	}
 	return ts
 }
@@ -98,42 +110,72 @@ func FromFlat(prefix string, table *param.Table, flat []float64, elem int) []Ten
 // names what is missing or of another shape, and leaves flat as it was. Other tensors of the file are not looked at: see
 // [File.Only].
 func (f *File) ToFlat(prefix string, table *param.Table, flat []float64, keep func(*param.Entry) bool) error {
-	var missing, shapes []string
-	values := map[*param.Entry][]float64{}
+	var misfits Misfits
+	var fits []*param.Entry
 	for _, e := range table.Entries() {
 		if keep != nil && !keep(e) {
 			continue
 		}
-		name := prefix + e.Name
-		t, ok := f.Tensors[name]
-		switch {
-		case !ok:
-			missing = append(missing, name)
-			continue
-		case !slices.Equal(t.Shape, e.Shape):
-			shapes = append(shapes, fmt.Sprintf("%s is %v, not %v", name, t.Shape, e.Shape))
-			continue
+		t, ok := f.Tensors[prefix+e.Name]
+		if ok && decoders[t.DType] == nil {
+			return fmt.Errorf("%s: tensor %q: %w", f.Path, t.Name, notWeights(t.DType))
 		}
-		v, err := t.Floats()
-		if err != nil {
-			return fmt.Errorf("%s: %w", f.Path, err)
+		if misfits.Fits(prefix+e.Name, ok, t.Shape, e.Shape) {
+			fits = append(fits, e)
 		}
-		values[e] = v
 	}
-	var faults []string
-	if len(missing) > 0 {
-		faults = append(faults, "missing "+some(missing))
+	if len(misfits) > 0 {
+		return f.otherArchitecture(misfits.String())
 	}
-	if len(shapes) > 0 {
-		faults = append(faults, some(shapes))
-	}
-	if len(faults) > 0 {
-		return f.otherArchitecture(strings.Join(faults, "; "))
-	}
-	for e, v := range values {
-		e.Pad(flat, v)
+	for _, e := range fits {
+		t := f.Tensors[prefix+e.Name]
+		row := e.Cols * elementBytes[t.DType]
+		for i := range e.Rows {
+			decoders[t.DType](e.Row(flat, i), t.Data[i*row:])
+		}
 	}
 	return nil
+}
+
+// Misfits collects what tensors of a file are not as a network needs them.
+type Misfits []misfit
+
+type misfit struct {
+	name    string
+	missing bool
+	shapes  string
+}
+
+// Fits notes a tensor that is missing or of another shape, and reports whether there is nothing to note.
+func (m *Misfits) Fits(name string, there bool, shape, want []int) bool {
+	switch {
+	case !there:
+		*m = append(*m, misfit{name: name, missing: true})
+	case !slices.Equal(shape, want):
+		*m = append(*m, misfit{name: name, shapes: fmt.Sprintf("%s is %v, not %v", name, shape, want)})
+	default:
+		return true
+	}
+	return false
+}
+
+// String names the first of both kinds in one line.
+func (m Misfits) String() string {
+	var missing, shapes, parts []string
+	for _, x := range m {
+		if x.missing {
+			missing = append(missing, x.name)
+		} else {
+			shapes = append(shapes, x.shapes)
+		}
+	}
+	if len(missing) > 0 {
+		parts = append(parts, "missing "+some(missing))
+	}
+	if len(shapes) > 0 {
+		parts = append(parts, some(shapes))
+	}
+	return strings.Join(parts, "; ")
 }
 
 // Only checks that every tensor of the file belongs to one of the tables. With ToFlat, which finds what is missing, it tells

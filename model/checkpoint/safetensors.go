@@ -23,6 +23,7 @@ type Tensor struct {
 	DType string // F64, F32, F16, BF16, I64, I32, I16, I8, U64, U32, U16, U8 or BOOL
 	Shape []int  // empty for a scalar
 	Data  []byte
+	row   func(i int) []float64 // of tensors to be written: where the values are, in place of Data
 }
 
 // File is a safetensors file in memory. The tensors share its bytes.
@@ -80,7 +81,7 @@ func Write(path string, tensors []Tensor, metadata map[string]string) error {
 		if err != nil {
 			return fail(err)
 		}
-		if size != len(t.Data) {
+		if t.row == nil && size != len(t.Data) {
 			return fail(fmt.Errorf("shape %v of %s takes %d bytes, not %d", t.Shape, t.DType, size, len(t.Data)))
 		}
 		if header[t.Name] != nil || t.Name == metadataKey || !utf8.ValidString(t.Name) {
@@ -104,12 +105,43 @@ func Write(path string, tensors []Tensor, metadata map[string]string) error {
 			return err
 		}
 		for _, t := range tensors {
-			if _, err := w.Write(t.Data); err != nil {
+			if err := t.write(w); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// write writes the tensor's bytes.
+func (t *Tensor) write(w io.Writer) error {
+	if t.row == nil {
+		_, err := w.Write(t.Data)
+		return err
+	}
+	rows, cols := rowsOf(t.Shape)
+	elem := elementBytes[t.DType]
+	var buf []byte
+	for i := range rows {
+		buf = appendFloats(buf[:0], t.row(i)[:cols], elem)
+		if _, err := w.Write(buf); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rowsOf cuts a shape into rows of its last dimension.
+func rowsOf(shape []int) (rows, cols int) {
+	rows, cols = 1, 1
+	for i, d := range shape {
+		if i < len(shape)-1 {
+			rows *= d
+		} else {
+			cols = d
+		}
+	}
+	return rows, cols
 }
 
 // Read reads and checks a file. Errors are one line and name the file and the tensor.

@@ -53,7 +53,7 @@ func TestReadPython(t *testing.T) {
 func TestWriteRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.safetensors")
 	tensors := []Tensor{
-		{"bytes", "U8", []int{3}, []byte{1, 2, 3}},
+		{Name: "bytes", DType: "U8", Shape: []int{3}, Data: []byte{1, 2, 3}},
 		NewTensor("single", []int{1, 3}, []float64{1, 0.1, math.Inf(-1)}, 4),
 		NewTensor("<scalar>", nil, []float64{math.Copysign(0, -1)}, 8),
 		NewTensor("double", []int{2}, []float64{0.1, math.SmallestNonzeroFloat64}, 8),
@@ -108,8 +108,8 @@ func TestWriteRefuses(t *testing.T) {
 		"not UTF-8":   {NewTensor("\xff", nil, []float64{1}, 4)},
 		"shape":       {NewTensor("x", []int{3}, []float64{1}, 4)},
 		"negative":    {NewTensor("x", []int{-1}, nil, 4)},
-		"type":        {{"x", "F8", []int{1}, []byte{1}}},
-		"overflowing": {{"x", "F32", []int{math.MaxInt, 2}, nil}},
+		"type":        {{Name: "x", DType: "F8", Shape: []int{1}, Data: []byte{1}}},
+		"overflowing": {{Name: "x", DType: "F32", Shape: []int{math.MaxInt, 2}}},
 	} {
 		err := Write(path, ts, nil)
 		if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "tensor \"") {

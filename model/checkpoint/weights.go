@@ -358,14 +358,7 @@ func (w *Weights) Read(name string, row func(i int) []float64) error {
 	if !ok {
 		return fail(notWeights(t.dtype))
 	}
-	rows, cols := 1, 1
-	for i, d := range t.shape {
-		if i < len(t.shape)-1 {
-			rows *= d
-		} else {
-			cols = d
-		}
-	}
+	rows, cols := rowsOf(t.shape)
 	elem := elementBytes[t.dtype]
 	if rows*cols == 0 {
 		return nil

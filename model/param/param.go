@@ -21,13 +21,18 @@ import (
 // Init says how a tensor starts.
 type Init uint8
 
-// Initialisations. Uniform is PyTorch's default for linear layers, U(±1/sqrt(fan-in)); Xavier is Glorot 2010's uniform.
+// Initialisations. Uniform is PyTorch's default for linear layers, U(±1/sqrt(fan-in)); Xavier is Glorot 2010's uniform; Normal
+// is BERT's, of standard deviation NormalScale.
 const (
 	Zeros Init = iota
 	Ones
 	Uniform
 	Xavier
+	Normal
 )
+
+// NormalScale is the standard deviation of Normal.
+const NormalScale = 0.02
 
 // Entry is one tensor of a flat vector. A vector has Rows 1.
 type Entry struct {
@@ -133,35 +138,42 @@ func (t *Table) Initial(seed uint64) []float64 {
 		h := fnv.New64a()
 		h.Write([]byte(e.Name))
 		rng := rand.New(rand.NewPCG(seed, h.Sum64()))
-		bound := 0.0
-		switch e.Init {
-		case Uniform:
-			bound = 1 / math.Sqrt(float64(e.FanIn))
-		case Xavier:
-			bound = math.Sqrt(6 / float64(e.Rows+e.Cols))
-		}
 		for i := range e.Rows {
 			for j := range e.Cols {
-				v := 0.0
-				if e.Init == Ones {
-					v = 1
-				} else if bound > 0 {
-					// Rounded to float32 so that every backend starts from the same numbers.
-					v = float64(float32((2*rng.Float64() - 1) * bound))
-				}
-				flat[e.Offset+i*e.LD+j] = v
+				// Rounded to float32 so that every backend starts from the same numbers.
+				flat[e.Offset+i*e.LD+j] = float64(float32(e.draw(rng)))
 			}
 		}
 	}
 	return flat
 }
 
+// draw returns the next starting value.
+func (e *Entry) draw(rng *rand.Rand) float64 {
+	switch e.Init {
+	case Ones:
+		return 1
+	case Uniform:
+		return (2*rng.Float64() - 1) * (1 / math.Sqrt(float64(e.FanIn)))
+	case Xavier:
+		return (2*rng.Float64() - 1) * math.Sqrt(6/float64(e.Rows+e.Cols))
+	case Normal:
+		return rng.NormFloat64() * NormalScale
+	}
+	return 0
+}
+
+// Row is the i-th row of the entry in a flat vector.
+func (e *Entry) Row(flat []float64, i int) []float64 {
+	at := e.Offset + i*e.LD
+	return flat[at : at+e.Cols]
+}
+
 // Unpad copies an entry out of a flat vector without padding; Pad is its inverse.
 func (e *Entry) Unpad(flat []float64) []float64 {
 	out := make([]float64, 0, e.Rows*e.Cols)
 	for i := range e.Rows {
-		o := e.Offset + i*e.LD
-		out = append(out, flat[o:o+e.Cols]...)
+		out = append(out, e.Row(flat, i)...)
 	}
 	return out
 }
@@ -169,7 +181,7 @@ func (e *Entry) Unpad(flat []float64) []float64 {
 // Pad copies unpadded values into a flat vector.
 func (e *Entry) Pad(flat, values []float64) {
 	for i := range e.Rows {
-		copy(flat[e.Offset+i*e.LD:], values[i*e.Cols:(i+1)*e.Cols])
+		copy(e.Row(flat, i), values[i*e.Cols:])
 	}
 }
 

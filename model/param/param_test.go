@@ -79,6 +79,26 @@ func TestInitialValues(t *testing.T) {
 	}
 }
 
+// TestNormal: values of the stated standard deviation, to four standard errors.
+func TestNormal(t *testing.T) {
+	const n = 4000
+	tab := NewTable()
+	e := tab.Matrix("embedding", n, 5, Normal)
+	v := e.Unpad(tab.Initial(3))
+	sum, squares := 0.0, 0.0
+	for _, x := range v {
+		sum += x
+		squares += x * x
+		if float64(float32(x)) != x {
+			t.Fatalf("%g is no float32", x)
+		}
+	}
+	mean, variance := sum/(5*n), squares/(5*n)
+	if !(math.Abs(mean) <= 4*NormalScale/math.Sqrt(5*n)) || !(math.Abs(variance/(NormalScale*NormalScale)-1) <= 4*math.Sqrt(2.0/(5*n))) {
+		t.Errorf("mean %g, standard deviation %g", mean, math.Sqrt(variance))
+	}
+}
+
 // TestBinding finds entries in one vector, in two, and tells a part that is not bound.
 func TestBinding(t *testing.T) {
 	tab := table("a")
