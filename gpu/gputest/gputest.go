@@ -50,6 +50,7 @@ func RunAll(t *testing.T, b gpu.Backend) {
 		{"Element", elementCases()},
 		{"Loss", lossCases()},
 		{"Vector", vectorCases()},
+		{"Encoder", encodersOf(b)},
 	} {
 		t.Run(family.name, func(t *testing.T) {
 			for _, c := range family.cases {

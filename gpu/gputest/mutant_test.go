@@ -120,9 +120,46 @@ func (m *mutant) SegmentMax(out gpu.Mat, arg gpu.Buffer, c gpu.CSR, h gpu.Mat) {
 	}
 }
 
+func (m *mutant) GELU(g gpu.GELU) {
+	if m.kind == "the other approximation" {
+		g.Tanh = !g.Tanh
+	}
+	m.Backend.GELU(g)
+}
+
+func (m *mutant) AddNorm(a gpu.AddNorm) {
+	if m.kind == "dropout of another stream" {
+		a.Key.Stream++
+	}
+	m.Backend.AddNorm(a)
+}
+
+func (m *mutant) AddNormGrad(a gpu.AddNormGrad) {
+	if m.kind == "no dropout in the gradient" {
+		a.DropP = 0
+	}
+	m.Backend.AddNormGrad(a)
+}
+
+func (m *mutant) LinearCEGrad(l gpu.LinearCEGrad) {
+	if m.kind == "ignored rows count" && l.Target.Len() > 3 {
+		m.Backend.UploadInts(l.Target.Slice(3, 4), []int32{0})
+		defer m.Backend.UploadInts(l.Target.Slice(3, 4), []int32{-1})
+	}
+	m.Backend.LinearCEGrad(l)
+}
+
+func (m *mutant) ScatterRows(dst gpu.Mat, row gpu.Buffer, csr gpu.CSR, src gpu.Mat) {
+	if m.kind == "the next row" && row.Len() > 1 {
+		row = gpu.MakeBuffer(row.Addr()+4, row.Len()-1, 4)
+		csr.Rows, csr.RowPtr = csr.Rows-1, csr.RowPtr.Slice(0, csr.Rows)
+	}
+	m.Backend.ScatterRows(dst, row, csr, src)
+}
+
 func TestMutants(t *testing.T) {
 	all := map[string][]testCase{}
-	for _, family := range [][]testCase{denseCases(), sparseCases(), attentionCases(), normCases(), elementCases(), lossCases(), vectorCases()} {
+	for _, family := range [][]testCase{denseCases(), sparseCases(), attentionCases(), normCases(), elementCases(), lossCases(), vectorCases(), encoderCases()} {
 		for _, c := range family {
 			op, _, _ := strings.Cut(c.name, "/")
 			all[op] = append(all[op], c)
@@ -145,6 +182,11 @@ func TestMutants(t *testing.T) {
 		{"another winner", "SegmentMax", "are off"},
 		{"decay left out", "Update", "are off"},
 		{"panic", "Softmax", "panic"},
+		{"the other approximation", "GELU", "are off"},
+		{"dropout of another stream", "AddNorm", "are off"},
+		{"no dropout in the gradient", "AddNormGrad", "are off"},
+		{"ignored rows count", "LinearCEGrad", "are off"},
+		{"the next row", "ScatterRows", "are off"},
 	} {
 		said := ""
 		for _, tc := range all[c.op] {

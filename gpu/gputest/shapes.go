@@ -2,6 +2,7 @@ package gputest
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"regexp"
 	"testing"
@@ -23,7 +24,7 @@ func testShapes(t *testing.T, b gpu.Backend) {
 	csr := m.csr("", m.graph(5, 4, 3), true, true)
 	norm := gpu.BatchNorm{X: mat(5, 3), Y: mat(5, 3), Total: 5, Gamma: vec(3), Beta: vec(3), Mean: vec(3), Rstd: vec(3), Eps: 1e-5}
 	layer := gpu.LayerNorm{X: norm.X, Y: norm.Y, Gamma: vec(3), Beta: vec(3), Mean: vec(5), Rstd: vec(4), Eps: 1e-5}
-	for name, call := range map[string]func(){
+	calls := map[string]func(){
 		"Gemm with inner dimensions 4 and 3": func() { b.Gemm(gpu.Gemm{A: mat(2, 4), B: mat(3, 5), C: mat(2, 5)}) },
 		"Gemm into too few rows":             func() { b.Gemm(gpu.Gemm{A: mat(2, 4), B: mat(4, 5), C: mat(1, 5)}) },
 		"Gemm with a short bias":             func() { b.Gemm(gpu.Gemm{A: mat(2, 4), B: mat(4, 5), C: mat(2, 5), Bias: vec(4)}) },
@@ -57,7 +58,11 @@ func testShapes(t *testing.T, b gpu.Backend) {
 		"Update with a short gradient": func() { b.Update(gpu.Update{P: vec(5), G: vec(4)}) },
 		"Upload of another length":     func() { b.Upload(vec(5), make([]float64, 4)) },
 		"Download of another length":   func() { _ = b.Download(make([]float64, 4), vec(5)) },
-	} {
+	}
+	if e, ok := b.(gpu.EncoderOps); ok {
+		maps.Copy(calls, encoderShapes(m, e))
+	}
+	for name, call := range calls {
 		t.Run(name, func(t *testing.T) {
 			defer func() {
 				if message := fmt.Sprint(recover()); !regexp.MustCompile(`[a-z]{3}.*\d`).MatchString(message) || regexp.MustCompile("runtime error").MatchString(message) {

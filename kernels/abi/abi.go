@@ -101,4 +101,45 @@ type (
 		LR, C1, C2                         float64
 		Momentum, Beta1, Beta2, Eps, Decay float64
 	}
+	GELUArgs struct {
+		X, Y             Mat
+		Bias             Ptr
+		Tanh, Accumulate int32
+		DY, DX           Mat
+		DBias            Ptr
+		TX, TY           Mat
+		TBias            Ptr
+	}
+	AddNormArgs struct {
+		X, R, Z, Y              Mat
+		Bias                    Ptr
+		P                       float64
+		Seed                    uint64
+		Step, Stream            uint32
+		Gamma, Beta, Mean, Rstd Ptr
+		Eps                     float64
+		Accumulate              int32
+		DY, DX, DR              Mat
+		DBias, DGamma, DBeta    Ptr
+		TX, TR, TY              Mat
+		TBias, TGamma, TBeta    Ptr
+	}
+	LinearCEArgs struct {
+		X, W          Mat
+		Bias, Target  Ptr
+		Scale         float64
+		LSE, Loss, Up Ptr
+		DX, DW        Mat
+		Accumulate    int32
+		DBias         Ptr
+		TX, TW        Mat
+		TBias         Ptr
+		C             float64
+		Out           Ptr
+	}
+	ScatterArgs struct {
+		Dst, Src Mat
+		Row      Ptr
+		CSR      CSR
+	}
 )

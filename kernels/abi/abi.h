@@ -28,6 +28,13 @@ typedef struct { tw_mat x, dx, b, db; const int32_t *target; const float *t, *w;
 typedef struct { float *y; const float *x, *z; float *v; const float *s; int64_t n; double c; int accumulate; } tw_vector_args;
 typedef struct { int rule; int64_t n; float *p; const float *g; float *m, *v, *jac; const float *scale;
                  double lr, c1, c2, momentum, beta1, beta2, eps, decay; } tw_update_args;
+typedef struct { tw_mat x, y; const float *bias; int tanh, accumulate; tw_mat dy, dx; float *dbias; tw_mat tx, ty; const float *tbias; } tw_gelu_args;
+typedef struct { tw_mat x, r, z, y; const float *bias; double p; uint64_t seed; uint32_t step, stream; const float *gamma, *beta; float *mean, *rstd;
+                 double eps; int accumulate; tw_mat dy, dx, dr; float *dbias, *dgamma, *dbeta; tw_mat tx, tr, ty;
+                 const float *tbias, *tgamma, *tbeta; } tw_add_norm_args;
+typedef struct { tw_mat x, w; const float *bias; const int32_t *target; double scale; float *lse, *loss; const float *up; tw_mat dx, dw; int accumulate;
+                 float *dbias; tw_mat tx, tw; const float *tbias; double c; float *out; } tw_linear_ce_args;
+typedef struct { tw_mat dst, src; const int32_t *row; tw_csr csr; } tw_scatter_args;
 #ifdef __cplusplus
 }
 #endif

@@ -3,6 +3,7 @@
 #pragma GCC optimize("no-math-errno")  // sqrt is vectorised only without errno
 #pragma GCC target("avx2,fma")
 #define TW_ISA avx2
+#define TW_LANES 8  // floats of a vector
 #include "kernels.h"
 
 const tw_table tw_avx2 = {

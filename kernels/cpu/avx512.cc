@@ -3,6 +3,7 @@
 #pragma GCC optimize("no-math-errno")  // sqrt is vectorised only without errno
 #pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512")
 #define TW_ISA avx512
+#define TW_LANES 16  // floats of a vector
 #include "kernels.h"
 
 const tw_table tw_avx512 = {

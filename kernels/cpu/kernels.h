@@ -23,13 +23,20 @@ inline void each(int64_t n, int64_t size, int64_t cost, F body) {
   for (int64_t i = 0; i < count; i++) body(i * size, std::min(n, (i + 1) * size));
 }
 
+// room returns memory of n values that lives until the calling thread asks for the same place again.
+template <class T, int Place>
+inline T *room(int64_t n) {
+  static thread_local std::vector<T> v;
+  if (static_cast<int64_t>(v.size()) < n) v.resize(n);
+  return v.data();
+}
+
 // scratch returns zeroed memory of n values that lives until the calling thread asks again.
 template <class T>
 inline T *scratch(int64_t n) {
-  static thread_local std::vector<T> v;
-  if (static_cast<int64_t>(v.size()) < n) v.resize(n);
-  std::fill_n(v.begin(), n, T(0));
-  return v.data();
+  T *p = room<T, 0>(n);
+  std::fill_n(p, n, T(0));
+  return p;
 }
 
 inline float *row(const tw_mat &m, int64_t i) { return m.p + i * m.ld; }
@@ -411,4 +418,5 @@ void gat_tangent(const tw_gat_args *a) {
 
 #include "norm.h"
 #include "element.h"
+#include "encoder.h"
 }  // namespace TW_ISA

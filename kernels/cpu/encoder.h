@@ -1,0 +1,487 @@
+// Operations of transformer encoders. Part of kernels.h.
+
+constexpr int64_t kTokens = 32;  // rows of a chunk
+
+// sum_chunks runs body(lo, hi, acc) over chunks of rows, each with width partial sums acc of its own, and adds these to out in
+// order.
+template <class F>
+inline void sum_chunks(int64_t rows, int64_t width, int64_t cost, double *out, F body) {
+  float *partial = scratch<float>(chunks(rows, kTokens) * width);
+  each(rows, kTokens, cost, [&](int64_t lo, int64_t hi) { body(lo, hi, partial + lo / kTokens * width); });
+  for (int64_t j = 0; j < width; j++) out[j] = 0;
+  for (int64_t p = 0; p < chunks(rows, kTokens); p++)
+    for (int64_t j = 0; j < width; j++) out[j] += partial[p * width + j];
+}
+
+inline void add_to(float *dst, const double *sum, int64_t n) {
+  if (dst)
+    for (int64_t j = 0; j < n; j++) dst[j] += static_cast<float>(sum[j]);
+}
+
+// ---------------------------------------------------------------- GELU
+
+// The normal distribution by its Mills ratio: Phi(-a) = exp(-a^2/2) p(t), t = 1/(1+0.34 a), for a >= 0. The polynomial is a minimax
+// fit of the absolute error of a Phi(-a): 2e-8. The same exponential gives the density.
+struct gelu_exact {
+  static inline void both(float x, float *y, float *slope) {
+    const float a = std::fabs(x), e = fast_exp(-0.5f * x * x), t = 1 / (1 + 0.34f * a);
+    float p = 0.04377686232328415f;
+    p = p * t - 0.19606119394302368f;
+    p = p * t + 0.25638121366500854f;
+    p = p * t - 0.023894760757684708f;
+    p = p * t + 0.15331904590129852f;
+    p = p * t + 0.13052600622177124f;
+    p = p * t + 0.13595281541347504f;
+    const float tail = e * (p * t), phi = x > 0 ? 1 - tail : tail;
+    *y = x * phi;
+    *slope = phi + x * (e * 0.39894228040143268f);
+  }
+};
+
+// 0.5(1+tanh(u)) is the logistic function of 2u.
+struct gelu_tanh {
+  static inline void both(float x, float *y, float *slope) {
+    constexpr float k = 0.79788456080286536f, c = 0.044715f;
+    const float e = fast_exp(-2 * k * (x + c * x * x * x)), s = 1 / (1 + e);
+    *y = x * s;
+    *slope = s + 2 * x * s * (e * s) * k * (1 + 3 * c * x * x);
+  }
+};
+
+// zeros returns v, or n zeros where it is absent.
+inline const float *zeros(const float *v, int64_t n, std::vector<float> *memory) {
+  if (v) return v;
+  memory->resize(n);
+  return memory->data();
+}
+
+template <class Form>
+inline void gelu_of(const tw_gelu_args *a) {
+  const int64_t n = a->x.cols;
+  std::vector<float> none;
+  const float *bias = zeros(a->bias, n, &none);
+  each(a->x.rows, kTokens, a->x.rows * n * 8, [&](int64_t lo, int64_t hi) {
+    for (int64_t r = lo; r < hi; r++) {
+      const float *x = row(a->x, r);
+      float *y = row(a->y, r), slope;
+#pragma omp simd private(slope)
+      for (int64_t j = 0; j < n; j++) {
+        float v;
+        Form::both(x[j] + bias[j], &v, &slope);
+        y[j] = v;
+      }
+    }
+  });
+}
+
+template <class Form>
+inline void gelu_grad_of(const tw_gelu_args *a) {
+  const int64_t n = a->x.cols;
+  std::vector<float> none;
+  std::vector<double> sum(n);
+  const float *bias = zeros(a->bias, n, &none);
+  const bool keep = a->accumulate;
+  sum_chunks(a->x.rows, n, a->x.rows * n * 8, sum.data(), [&](int64_t lo, int64_t hi, float *acc) {
+    for (int64_t r = lo; r < hi; r++) {
+      const float *x = row(a->x, r), *dy = row(a->dy, r);
+      float *dx = row(a->dx, r);
+#pragma omp simd
+      for (int64_t j = 0; j < n; j++) {
+        float y, slope;
+        Form::both(x[j] + bias[j], &y, &slope);
+        const float d = slope * dy[j];
+        acc[j] += d;
+        dx[j] = (keep ? dx[j] : 0) + d;
+      }
+    }
+  });
+  add_to(a->dbias, sum.data(), n);
+}
+
+template <class Form>
+inline void gelu_tangent_of(const tw_gelu_args *a) {
+  const int64_t n = a->x.cols;
+  std::vector<float> none, still, fixed;
+  const float *bias = zeros(a->bias, n, &none), *tb = zeros(a->tbias, n, &fixed), *zero = zeros(nullptr, n, &still);
+  each(a->x.rows, kTokens, a->x.rows * n * 8, [&](int64_t lo, int64_t hi) {
+    for (int64_t r = lo; r < hi; r++) {
+      const float *x = row(a->x, r), *t = a->tx.p ? row(a->tx, r) : zero;
+      float *ty = row(a->ty, r);
+#pragma omp simd
+      for (int64_t j = 0; j < n; j++) {
+        float y, slope;
+        Form::both(x[j] + bias[j], &y, &slope);
+        ty[j] = slope * (t[j] + tb[j]);
+      }
+    }
+  });
+}
+
+void gelu(const tw_gelu_args *a) { a->tanh ? gelu_of<gelu_tanh>(a) : gelu_of<gelu_exact>(a); }
+void gelu_grad(const tw_gelu_args *a) { a->tanh ? gelu_grad_of<gelu_tanh>(a) : gelu_grad_of<gelu_exact>(a); }
+void gelu_tangent(const tw_gelu_args *a) { a->tanh ? gelu_tangent_of<gelu_tanh>(a) : gelu_tangent_of<gelu_exact>(a); }
+
+// ---------------------------------------------------------------- AddNorm
+
+// philox_words writes the words of count blocks from the first on, four a block, a multiple of 16 blocks.
+inline void philox_words(uint64_t first, int64_t count, uint32_t stream, uint32_t step, uint64_t seed, uint32_t *out) {
+  for (int64_t b = 0; b < count; b += 16) {
+    uint32_t c0[16], c1[16], c2[16], c3[16], k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
+    for (int l = 0; l < 16; l++) {
+      const uint64_t i = first + b + l;
+      c0[l] = static_cast<uint32_t>(i), c1[l] = static_cast<uint32_t>(i >> 32), c2[l] = stream, c3[l] = step;
+    }
+    for (int i = 0; i < 10; i++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u)
+#pragma omp simd
+      for (int l = 0; l < 16; l++) {
+        const uint64_t p = static_cast<uint64_t>(c0[l]) * 0xD2511F53u, q = static_cast<uint64_t>(c2[l]) * 0xCD9E8D57u;
+        c0[l] = static_cast<uint32_t>(q >> 32) ^ c1[l] ^ k0;
+        c1[l] = static_cast<uint32_t>(q);
+        c2[l] = static_cast<uint32_t>(p >> 32) ^ c3[l] ^ k1;
+        c3[l] = static_cast<uint32_t>(p);
+      }
+    for (int l = 0; l < 16; l++) {
+      uint32_t *w = out + 4 * (b + l);
+      w[0] = c0[l], w[1] = c1[l], w[2] = c2[l], w[3] = c3[l];
+    }
+  }
+}
+
+// dropper tells which elements of rows of n dropout keeps: those whose word is not below the threshold.
+struct dropper {
+  const tw_add_norm_args *a;
+  int64_t n;
+  int32_t threshold;  // of the upper 24 bits: u < p exactly where word>>8 < ceil(p 2^24)
+  float scale;
+
+  dropper(const tw_add_norm_args *args, int64_t cols)
+      : a(args), n(cols), threshold(static_cast<int32_t>(std::ceil(args->p * (1 << 24)))), scale(static_cast<float>(1 / (1 - args->p))) {}
+
+  // words of row r, which live until the calling thread asks for the next.
+  const uint32_t *words(int64_t r) const {
+    uint32_t *w = room<uint32_t, 1>(n + 128);
+    const uint64_t from = static_cast<uint64_t>(r) * n;
+    if (threshold > 0)
+      philox_words(from / 4, chunks(from % 4 + n, 4), a->stream, a->step, a->seed, w);
+    else
+      std::fill_n(w, n + 3, 0u);
+    return w + from % 4;
+  }
+  float operator()(uint32_t word, float v) const { return static_cast<int32_t>(word >> 8) < threshold ? 0 : v * scale; }
+};
+
+// branch writes z = r + dropout(x + bias) and returns the sum of z.
+inline float branch(const dropper &drop, int64_t i, float *z, const float *r, const float *x, const float *bias) {
+  const uint32_t *w = drop.words(i);
+  float s = 0;
+#pragma omp simd reduction(+ : s)
+  for (int64_t j = 0; j < drop.n; j++) {
+    const float v = r[j] + drop(w[j], x[j] + bias[j]);
+    z[j] = v;
+    s += v;
+  }
+  return s;
+}
+
+void add_norm(const tw_add_norm_args *a) {
+  const int64_t n = a->z.cols;
+  const dropper drop(a, n);
+  std::vector<float> none, alone;
+  const float *bias = zeros(a->bias, n, &none), *zero = zeros(nullptr, n, &alone);
+  each(a->z.rows, kTokens, a->z.rows * n * 4, [&](int64_t lo, int64_t hi) {
+    for (int64_t i = lo; i < hi; i++) {
+      float *z = row(a->z, i), *y = row(a->y, i), q = 0;
+      const float mean = branch(drop, i, z, a->r.p ? row(a->r, i) : zero, row(a->x, i), bias) / n;
+#pragma omp simd reduction(+ : q)
+      for (int64_t j = 0; j < n; j++) q += (z[j] - mean) * (z[j] - mean);
+      const float rstd = static_cast<float>(1 / std::sqrt(static_cast<double>(q) / n + a->eps));
+      a->mean[i] = mean;
+      a->rstd[i] = rstd;
+      const float *__restrict gamma = a->gamma, *__restrict beta = a->beta;
+#pragma omp simd
+      for (int64_t j = 0; j < n; j++) y[j] = (z[j] - mean) * rstd * gamma[j] + beta[j];
+    }
+  });
+}
+
+void add_norm_grad(const tw_add_norm_args *a) {
+  const int64_t n = a->z.cols;
+  const dropper drop(a, n);
+  std::vector<double> sum(3 * n);
+  const bool keep = a->accumulate;
+  const float *__restrict gamma = a->gamma;
+  sum_chunks(a->z.rows, 3 * n, a->z.rows * n * 4, sum.data(), [&](int64_t lo, int64_t hi, float *acc) {
+    std::vector<float> spare(2 * n);
+    float *__restrict dgamma = acc, *__restrict dbeta = acc + n, *__restrict dbias = acc + 2 * n;
+    for (int64_t i = lo; i < hi; i++) {
+      const float *z = row(a->z, i), *dy = row(a->dy, i), mean = a->mean[i], rstd = a->rstd[i];
+      float *dx = a->dx.p ? row(a->dx, i) : spare.data(), *dr = a->dr.p ? row(a->dr, i) : spare.data() + n, s0 = 0, s1 = 0;
+#pragma omp simd reduction(+ : s0, s1)
+      for (int64_t j = 0; j < n; j++) {
+        const float xhat = (z[j] - mean) * rstd, g = dy[j] * gamma[j];
+        dgamma[j] += dy[j] * xhat;
+        dbeta[j] += dy[j];
+        s0 += g;
+        s1 += g * xhat;
+      }
+      s0 /= n;
+      s1 /= n;
+      const uint32_t *w = drop.words(i);
+#pragma omp simd
+      for (int64_t j = 0; j < n; j++) {
+        const float dz = rstd * (dy[j] * gamma[j] - s0 - (z[j] - mean) * rstd * s1), d = drop(w[j], dz);
+        dbias[j] += d;
+        dx[j] = d;
+        dr[j] = (keep ? dr[j] : 0) + dz;
+      }
+    }
+  });
+  add_to(a->dgamma, sum.data(), n);
+  add_to(a->dbeta, sum.data() + n, n);
+  add_to(a->dbias, sum.data() + 2 * n, n);
+}
+
+void add_norm_tangent(const tw_add_norm_args *a) {
+  const int64_t n = a->z.cols;
+  const dropper drop(a, n);
+  std::vector<float> none, still, steady, alone;
+  const float *bias = zeros(a->tbias, n, &none), *tgamma = zeros(a->tgamma, n, &still), *tbeta = zeros(a->tbeta, n, &steady),
+              *zero = zeros(nullptr, n, &alone);
+  each(a->z.rows, kTokens, a->z.rows * n * 4, [&](int64_t lo, int64_t hi) {
+    for (int64_t i = lo; i < hi; i++) {
+      const float *z = row(a->z, i), mean = a->mean[i], rstd = a->rstd[i];
+      float *t = row(a->ty, i), s1 = 0;
+      const float s0 = branch(drop, i, t, a->tr.p ? row(a->tr, i) : zero, a->tx.p ? row(a->tx, i) : zero, bias) / n;
+#pragma omp simd reduction(+ : s1)
+      for (int64_t j = 0; j < n; j++) s1 += t[j] * (z[j] - mean) * rstd;
+      s1 /= n;
+#pragma omp simd
+      for (int64_t j = 0; j < n; j++) {
+        const float xhat = (z[j] - mean) * rstd;
+        t[j] = tgamma[j] * xhat + tbeta[j] + a->gamma[j] * rstd * (t[j] - s0 - xhat * s1);
+      }
+    }
+  });
+}
+
+// ---------------------------------------------------------------- LinearCE
+
+typedef float vec __attribute__((vector_size(4 * TW_LANES), aligned(4), may_alias));
+
+constexpr int kTileRows = 6, kTileVecs = TW_LANES / 4;  // accumulators that fit the registers: 6x4 of 32 or 6x2 of 16
+
+// tile: R rows and V vectors of columns of C (+)= A·B, with A(i,p) at a[i*ai + p*ap] and rows of B and C of ldb and ldc elements.
+template <int R, int V>
+inline void tile(int64_t k, const float *a, int64_t ai, int64_t ap, const float *b, int64_t ldb, float *c, int64_t ldc, bool add) {
+  vec acc[R][V];
+  for (int r = 0; r < R; r++)
+    for (int v = 0; v < V; v++) acc[r][v] = add ? *reinterpret_cast<const vec *>(c + r * ldc + v * TW_LANES) : vec{};
+  for (int64_t p = 0; p < k; p++) {
+    vec x[V];
+    for (int v = 0; v < V; v++) x[v] = *reinterpret_cast<const vec *>(b + p * ldb + v * TW_LANES);
+    for (int r = 0; r < R; r++) {
+      const float s = a[r * ai + p * ap];
+      for (int v = 0; v < V; v++) acc[r][v] += s * x[v];
+    }
+  }
+  for (int r = 0; r < R; r++)
+    for (int v = 0; v < V; v++) *reinterpret_cast<vec *>(c + r * ldc + v * TW_LANES) = acc[r][v];
+}
+
+template <int V, int R = kTileRows>
+inline void tiles(int64_t m, int64_t k, const float *a, int64_t ai, int64_t ap, const float *b, int64_t ldb, float *c, int64_t ldc, bool add) {
+  int64_t i = 0;
+  for (; i + R <= m; i += R) tile<R, V>(k, a + i * ai, ai, ap, b, ldb, c + i * ldc, ldc, add);
+  if constexpr (R > 1)
+    if (i < m) tiles<V, R - 1>(m - i, k, a + i * ai, ai, ap, b, ldb, c + i * ldc, ldc, add);
+}
+
+// multiply is C (m,n) (+)= A (m,k) · B (k,n) on one thread, nothing packed: for operands that stay in the cache.
+inline void multiply(int64_t m, int64_t n, int64_t k, const float *a, int64_t ai, int64_t ap, const float *b, int64_t ldb, float *c,
+                     int64_t ldc, bool add) {
+  int64_t j = 0;
+  for (; j + kTileVecs * TW_LANES <= n; j += kTileVecs * TW_LANES) tiles<kTileVecs>(m, k, a, ai, ap, b + j, ldb, c + j, ldc, add);
+  for (; j + TW_LANES <= n; j += TW_LANES) tiles<1>(m, k, a, ai, ap, b + j, ldb, c + j, ldc, add);
+  if (j == n) return;
+  // The last columns, in vectors filled up with zeros.
+  const int64_t rest = n - j;
+  float *wide = room<float, 2>((k + m) * TW_LANES), *out = wide + k * TW_LANES;
+  std::fill_n(wide, (k + m) * TW_LANES, 0.0f);
+  for (int64_t p = 0; p < k; p++) std::copy_n(b + p * ldb + j, rest, wide + p * TW_LANES);
+  if (add)
+    for (int64_t i = 0; i < m; i++) std::copy_n(c + i * ldc + j, rest, out + i * TW_LANES);
+  tiles<1>(m, k, a, ai, ap, wide, TW_LANES, out, TW_LANES, add);
+  for (int64_t i = 0; i < m; i++) std::copy_n(out + i * TW_LANES, rest, c + i * ldc + j);
+}
+
+constexpr int64_t kBatch = 128;  // rows of X at a time: logits are computed with a row in every lane
+
+// classes cuts the vocabulary into tiles, whose logits and rows of W stay in the cache, and tiles into groups, which are what threads
+// share out and sum over. It depends on the shapes alone.
+struct classes {
+  int64_t n, inner, vocabulary, tile, group, ld;  // ld: of a tile's logits and of X transposed
+
+  explicit classes(const tw_linear_ce_args *a) : n(a->x.rows), inner(a->x.cols), vocabulary(a->w.rows) {
+    tile = inner <= 192 ? 512 : inner <= 384 ? 256 : 128;
+    group = n <= kBatch ? 512 : 1024;
+    ld = std::min(kBatch, chunks(n, TW_LANES) * TW_LANES);
+  }
+  int64_t groups() const { return chunks(vocabulary, group); }
+
+  // transposed returns X as (inner, ld) for each batch of rows, in a place of its own.
+  template <int Place>
+  const float *transposed(const tw_mat &x) const {
+    float *t = room<float, Place>(chunks(n, kBatch) * inner * ld);
+    each(chunks(n, kBatch), 1, n * inner, [&](int64_t b, int64_t) {
+      float *to = t + b * inner * ld;
+      for (int64_t j = 0; j < inner; j++)
+        for (int64_t i = 0; i < ld; i++) to[j * ld + i] = b * kBatch + i < n ? row(x, b * kBatch + i)[j] : 0;
+    });
+    return t;
+  }
+
+  // logits returns W·Xᵀ of the classes [lo, hi) and a batch of rows.
+  float *logits(const tw_mat &w, int64_t lo, int64_t hi, const float *xt, int64_t batch) const {
+    float *l = room<float, 3>(tile * ld);
+    multiply(hi - lo, ld, inner, row(w, lo), w.ld, 1, xt + batch * inner * ld, ld, l, ld, false);
+    return l;
+  }
+
+  // over runs body(group, lo, hi, batch, rows) for every tile and batch; a group's come in order on one thread.
+  template <class F>
+  void over(F body) const {
+    each(groups(), 1, n * vocabulary * inner, [&](int64_t g, int64_t) {
+      const int64_t end = std::min(vocabulary, (g + 1) * group);
+      for (int64_t lo = g * group; lo < end; lo += tile)
+        for (int64_t b = 0; b < chunks(n, kBatch); b++) body(g, lo, std::min(end, lo + tile), b, std::min(kBatch, n - b * kBatch));
+    });
+  }
+};
+
+// Every group keeps the maximum of the logits and the sum of their exponentials that it has seen so far, for every row.
+void linear_ce(const tw_linear_ce_args *a) {
+  const classes c(a);
+  const float *xt = c.transposed<4>(a->x);
+  const int64_t width = chunks(c.n, kBatch) * c.ld;
+  float *top = room<float, 5>(2 * c.groups() * width + c.n), *sum = top + c.groups() * width, *hit = sum + c.groups() * width;
+  std::fill_n(top, c.groups() * width, -INFINITY);
+  std::fill_n(sum, c.groups() * width, 0.0f);
+  c.over([&](int64_t g, int64_t lo, int64_t hi, int64_t b, int64_t rows) {
+    float *l = c.logits(a->w, lo, hi, xt, b);
+    float *__restrict m = top + g * width + b * c.ld, *__restrict s = sum + g * width + b * c.ld, last[kBatch];
+    for (int64_t i = 0; i < c.ld; i++) last[i] = m[i];
+    for (int64_t v = lo; v < hi; v++) {
+      float *__restrict x = l + (v - lo) * c.ld;
+      const float bias = a->bias ? a->bias[v] : 0;
+      for (int64_t i = 0; i < c.ld; i++) {
+        x[i] += bias;
+        m[i] = x[i] > m[i] ? x[i] : m[i];
+      }
+    }
+    for (int64_t i = 0; i < c.ld; i++) s[i] *= fast_exp(last[i] - m[i]);
+    for (int64_t v = lo; v < hi; v++) {
+      const float *__restrict x = l + (v - lo) * c.ld;
+      for (int64_t i = 0; i < c.ld; i++) s[i] += fast_exp(x[i] - m[i]);
+    }
+    for (int64_t i = 0; i < rows; i++) {
+      const int32_t t = a->target[b * kBatch + i];
+      if (t >= lo && t < hi) hit[b * kBatch + i] = l[(t - lo) * c.ld + i];
+    }
+  });
+  double total = 0;
+  for (int64_t i = 0; i < c.n; i++) {
+    const int64_t at = i / kBatch * c.ld + i % kBatch;
+    float m = -INFINITY;
+    double s = 0;
+    for (int64_t g = 0; g < c.groups(); g++) m = std::max(m, top[g * width + at]);
+    for (int64_t g = 0; g < c.groups(); g++) s += sum[g * width + at] * std::exp(static_cast<double>(top[g * width + at]) - m);
+    const double lse = m + std::log(s);
+    a->lse[i] = static_cast<float>(lse);
+    if (a->target[i] >= 0) total += a->scale * (lse - hit[i]);
+  }
+  a->loss[0] += static_cast<float>(total);
+}
+
+// slopes turns the logits of a tile into the derivatives of factor times the loss.
+inline void slopes(const tw_linear_ce_args *a, const classes &c, float factor, float *l, int64_t lo, int64_t hi, int64_t b, int64_t rows) {
+  float k[kBatch], lse[kBatch];
+  for (int64_t i = 0; i < c.ld; i++) {
+    const bool counts = i < rows && a->target[b * kBatch + i] >= 0;
+    k[i] = counts ? factor : 0;
+    lse[i] = counts ? a->lse[b * kBatch + i] : 0;
+  }
+  for (int64_t v = lo; v < hi; v++) {
+    float *__restrict x = l + (v - lo) * c.ld;
+    const float bias = a->bias ? a->bias[v] : 0;
+    for (int64_t i = 0; i < c.ld; i++) x[i] = k[i] * fast_exp(x[i] + bias - lse[i]);
+  }
+  for (int64_t i = 0; i < rows; i++) {
+    const int32_t t = a->target[b * kBatch + i];
+    if (t >= lo && t < hi) l[(t - lo) * c.ld + i] -= factor;
+  }
+}
+
+void linear_ce_grad(const tw_linear_ce_args *a) {
+  const classes c(a);
+  const float *xt = c.transposed<4>(a->x);
+  const float factor = static_cast<float>(a->up ? a->scale * *a->up : a->scale);
+  float *partial = a->dx.p ? room<float, 5>(c.groups() * c.n * c.inner) : nullptr;
+  c.over([&](int64_t g, int64_t lo, int64_t hi, int64_t b, int64_t rows) {
+    float *d = c.logits(a->w, lo, hi, xt, b);
+    slopes(a, c, factor, d, lo, hi, b, rows);
+    if (a->dbias)
+      for (int64_t v = lo; v < hi; v++) {
+        float s = 0;
+#pragma omp simd reduction(+ : s)
+        for (int64_t i = 0; i < rows; i++) s += d[(v - lo) * c.ld + i];
+        a->dbias[v] += s;
+      }
+    if (a->dw.p)
+      multiply(hi - lo, c.inner, rows, d, c.ld, 1, row(a->x, b * kBatch), a->x.ld, row(a->dw, lo), a->dw.ld, true);
+    if (partial)
+      multiply(rows, c.inner, hi - lo, d, 1, c.ld, row(a->w, lo), a->w.ld, partial + (g * c.n + b * kBatch) * c.inner, c.inner, lo % c.group != 0);
+  });
+  if (!partial) return;
+  each(c.n, 1, c.groups() * c.n * c.inner, [&](int64_t i, int64_t) {
+    float *__restrict dx = row(a->dx, i);
+    for (int64_t j = 0; j < c.inner && !a->accumulate; j++) dx[j] = 0;
+    for (int64_t g = 0; g < c.groups(); g++) {
+      const float *__restrict from = partial + (g * c.n + i) * c.inner;
+      for (int64_t j = 0; j < c.inner; j++) dx[j] += from[j];
+    }
+  });
+}
+
+void linear_ce_tangent(const tw_linear_ce_args *a) {
+  const classes c(a);
+  const float *xt = c.transposed<4>(a->x), *txt = a->tx.p ? c.transposed<6>(a->tx) : nullptr;
+  std::vector<double> part(c.groups());
+  c.over([&](int64_t g, int64_t lo, int64_t hi, int64_t b, int64_t rows) {
+    float *d = c.logits(a->w, lo, hi, xt, b), *t = room<float, 7>(c.tile * c.ld);
+    slopes(a, c, static_cast<float>(a->scale), d, lo, hi, b, rows);
+    for (int64_t v = lo; v < hi; v++) std::fill_n(t + (v - lo) * c.ld, c.ld, a->tbias ? a->tbias[v] : 0.0f);
+    if (txt) multiply(hi - lo, c.ld, c.inner, row(a->w, lo), a->w.ld, 1, txt + b * c.inner * c.ld, c.ld, t, c.ld, true);
+    if (a->tw.p) multiply(hi - lo, c.ld, c.inner, row(a->tw, lo), a->tw.ld, 1, xt + b * c.inner * c.ld, c.ld, t, c.ld, true);
+    for (int64_t v = 0; v < hi - lo; v++) part[g] += dot(d + v * c.ld, t + v * c.ld, rows);
+  });
+  double s = 0;
+  for (double p : part) s += p;
+  a->out[0] += static_cast<float>(a->c * s);
+}
+
+// ---------------------------------------------------------------- look-up
+
+void scatter_rows(const tw_scatter_args *a) {
+  const int64_t n = a->dst.cols;
+  const tw_csr &s = a->csr;
+  each(s.rows, 8, (s.nnz + s.rows) * n, [&](int64_t lo, int64_t hi) {
+    for (int64_t r = lo; r < hi; r++) {
+      float *__restrict d = row(a->dst, a->row[r]);
+      for (int64_t k = s.ptr[r]; k < s.ptr[r + 1]; k++) {
+        const float *__restrict x = row(a->src, s.col[k]);
+        const float w = s.w ? s.w[k] : 1.0f;
+        for (int64_t j = 0; j < n; j++) d[j] += w * x[j];
+      }
+    }
+  });
+}
