@@ -216,6 +216,7 @@ func FuzzTable(f *testing.F) {
 	f.Add([]byte("smiles,y\nCCO,1\n"), "f.csv")
 	f.Add([]byte("smiles,y,part\n\"C\nC\",,train\n"), "f.tsv")
 	f.Add([]byte("\xef\xbb\xbfsmiles,y\r\nC,1e400\r\n"), "f.csv")
+	f.Add([]byte(`{"smiles":"C","y":1}`+"\n"), "f.jsonl")
 	f.Fuzz(func(t *testing.T, content []byte, path string) {
 		tab, err := parseTable(path, content, Columns{SMILES: "smiles", Labels: []string{"*"}})
 		if err != nil {
