@@ -103,7 +103,7 @@ def main():
             continue
         for arch in ARCHITECTURES + ([] if args.nvcc else [PTX]):
             out = target(source, arch)
-            stale = not out.exists() or out.stat().st_mtime < max(newest, source.stat().st_mtime)
+            stale = args.nvcc or not out.exists() or out.stat().st_mtime < max(newest, source.stat().st_mtime)
             if stale or args.verbose or (args.check and arch == PTX):
                 jobs.append((source, arch, args.nvcc, args.verbose))
     failed = False
