@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"tapweight/gpu"
@@ -18,9 +16,7 @@ import (
 // TestBLAS sends products to a stand-in of cuBLAS: row-major in all transpositions, padded, overwritten and added to; what cuBLAS
 // does not do stays with our kernels.
 func TestBLAS(t *testing.T) {
-	if !strings.Contains(os.Getenv("TAPWEIGHT_LIBCUDA"), "emu") {
-		t.Skip("cuda: the stand-in of cuBLAS works on the stand-in driver")
-	}
+	needEmulator(t) // whose memory the stand-in of cuBLAS knows
 	file := filepath.Join(t.TempDir(), "libcublas.so")
 	if out, err := exec.Command("cc", "-shared", "-fPIC", "-o", file, "testdata/cublas.c", "-ldl").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

@@ -19,35 +19,20 @@ import (
 	"unsafe"
 
 	"tapweight/gpu"
+	"tapweight/gpu/gputest"
 )
 
 // TestMain is the victim of the fault tests where the environment asks for it.
 func TestMain(m *testing.M) {
-	if os.Getenv("TAPWEIGHT_TEST_VICTIM") != "" {
-		victim()
+	if name := os.Getenv("TAPWEIGHT_TEST_VICTIM"); name != "" {
+		victim(name)
 	}
 	os.Exit(m.Run())
 }
 
-// open opens the first device, or skips: a run that must not skip sets TAPWEIGHT_REQUIRE=cuda.
 func open(t testing.TB) *Backend {
 	t.Helper()
-	b, err := Open(0)
-	if err != nil {
-		if os.Getenv("TAPWEIGHT_REQUIRE") == "cuda" {
-			t.Fatal(err)
-		}
-		t.Skip("cuda: " + err.Error())
-	}
-	t.Cleanup(func() {
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := b.Close(); err != nil {
-			t.Errorf("closed twice: %v", err)
-		}
-	})
-	return b
+	return gputest.Open(t, "cuda", func() (*Backend, error) { return Open(0) })
 }
 
 func alloc(t testing.TB, b *Backend, n int) gpu.Buffer {
@@ -302,8 +287,9 @@ func exercise() (err error) {
 	return b.Sync()
 }
 
-func victim() {
-	if err := exercise(); err != nil {
+// victim runs a program of the fault tests in place of the tests.
+func victim(name string) {
+	if err := map[string]func() error{"exercise": exercise, "two": two}[name](); err != nil {
 		fmt.Println(err)
 		os.Exit(3)
 	}
@@ -317,12 +303,12 @@ type report struct {
 	Faults []string       `json:"faults"`
 }
 
-// attempt runs the victim with the stand-in driver told to fail.
-func attempt(t *testing.T, env ...string) (out string, code int, r report) {
+// attempt runs a victim with settings of the stand-in driver.
+func attempt(t *testing.T, victim string, env ...string) (out string, code int, r report) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "report.json")
 	c := exec.Command(os.Args[0])
-	c.Env = append(append(os.Environ(), "TAPWEIGHT_TEST_VICTIM=1", "TAPWEIGHT_EMU_REPORT="+path), env...)
+	c.Env = append(append(os.Environ(), "TAPWEIGHT_TEST_VICTIM="+victim, "TAPWEIGHT_EMU_REPORT="+path), env...)
 	var both bytes.Buffer
 	c.Stdout, c.Stderr = &both, &both
 	if err := c.Start(); err != nil {
@@ -346,13 +332,18 @@ func attempt(t *testing.T, env ...string) (out string, code int, r report) {
 	return both.String(), c.ProcessState.ExitCode(), r
 }
 
-// TestFaults lets every call to the driver fail once, in turn: the program ends with an error that names the call, without hanging,
-// panicking or keeping anything.
-func TestFaults(t *testing.T) {
+func needEmulator(t *testing.T) {
+	t.Helper()
 	if !strings.Contains(os.Getenv("TAPWEIGHT_LIBCUDA"), "emu") {
 		t.Skip("cuda: faults are injected through the stand-in driver")
 	}
-	out, code, whole := attempt(t)
+}
+
+// TestFaults lets every call to the driver fail once, in turn: the program ends with an error that names the call, without hanging,
+// panicking or keeping anything.
+func TestFaults(t *testing.T) {
+	needEmulator(t)
+	out, code, whole := attempt(t, "exercise")
 	if code != 0 || len(whole.Leaks) > 0 || len(whole.Faults) > 0 {
 		t.Fatalf("without faults: status %d, leaks %q, faults %q: %s", code, whole.Leaks, whole.Faults, out)
 	}
@@ -369,7 +360,7 @@ func TestFaults(t *testing.T) {
 				t.Parallel()
 				workers <- struct{}{}
 				defer func() { <-workers }()
-				out, code, r := attempt(t, fmt.Sprintf("TAPWEIGHT_EMU_FAIL=%s:%d", call, k))
+				out, code, r := attempt(t, "exercise", fmt.Sprintf("TAPWEIGHT_EMU_FAIL=%s:%d", call, k))
 				if code != 3 || !strings.Contains(out, call) || strings.Contains(out, "panic") {
 					t.Errorf("status %d: %s", code, out)
 				}

@@ -6,6 +6,7 @@
 //   TAPWEIGHT_EMU_THREADS    host threads that run the blocks of a kernel (default: all)
 //   TAPWEIGHT_EMU_MEMORY     bytes of device memory (default 8 GiB)
 //   TAPWEIGHT_EMU_SM         compute capability shown: 80 86 89 90 (default) 100 120
+//   TAPWEIGHT_EMU_VERSION    CUDA version that the driver supports (default 12090)
 //   TAPWEIGHT_EMU_DEVICES    how many devices (default 1; 0 is a driver without a device)
 //   TAPWEIGHT_EMU_FAIL       call:k[,call:k...]: the k-th call of that name fails, with
 //   TAPWEIGHT_EMU_FAIL_CODE  this code (default 999); codes that real contexts do not survive (214 700 702 710 714-719) last
@@ -110,7 +111,7 @@ API cuInit(unsigned flags) {
 API cuDriverGetVersion(int *version) {
   return in_driver(__func__, [&](Entry &) {
     if (!version) return ERROR_INVALID_VALUE;
-    *version = 12090;
+    *version = driver().settings.version;
     return SUCCESS;
   }, Entry::kUninitialised);
 }

@@ -26,7 +26,7 @@ struct Op;
 struct Settings {
   Options run;
   size_t memory = size_t{8} << 30;
-  int sm = 90, devices = 1, fail_code = ERROR_UNKNOWN;
+  int sm = 90, version = 12090, devices = 1, fail_code = ERROR_UNKNOWN;
   std::map<std::string, uint64_t> fail;  // call without its version suffix -> which of its calls fails
   bool verbose = false;
   std::string report;

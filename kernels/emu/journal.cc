@@ -59,6 +59,7 @@ Settings Settings::from_environment() {
     fprintf(stderr, "emu: TAPWEIGHT_EMU_SM=%d is not known\n", s.sm);
     exit(2);
   }
+  s.version = int(number("TAPWEIGHT_EMU_VERSION", s.version));
   s.devices = int(number("TAPWEIGHT_EMU_DEVICES", 1));
   s.fail_code = int(number("TAPWEIGHT_EMU_FAIL_CODE", ERROR_UNKNOWN));
   s.verbose = variable("TAPWEIGHT_EMU_VERBOSE");

@@ -13,20 +13,12 @@ import (
 	"time"
 
 	"tapweight/gpu/cuda"
+	"tapweight/gpu/gputest"
 )
 
 func needCUDA(t *testing.T) {
 	t.Helper()
-	b, err := cuda.Open(0)
-	if err == nil {
-		err = b.Close()
-	}
-	if err != nil {
-		if os.Getenv("TAPWEIGHT_REQUIRE") == "cuda" {
-			t.Fatal(err)
-		}
-		t.Skip("cuda: " + err.Error())
-	}
+	gputest.Open(t, "cuda", func() (*cuda.Backend, error) { return cuda.Open(0) })
 }
 
 // needEmulator skips where faults cannot be injected.
@@ -107,6 +99,29 @@ func TestCUDAHandOver(t *testing.T) {
 		if !strings.Contains(string(raw), want) {
 			t.Errorf("the log lacks %q:\n%s", want, raw)
 		}
+	}
+}
+
+// TestCUDASecond runs on the second of two devices as on an only one, and names the device that is not there.
+func TestCUDASecond(t *testing.T) {
+	needEmulator(t)
+	only, second := filepath.Join(t.TempDir(), "only"), filepath.Join(t.TempDir(), "second")
+	if text, ok := runOn(t, only, "cuda", -1); !ok {
+		t.Fatal(text)
+	}
+	if text, ok := runOn(t, second, "cuda:1", -1, "TAPWEIGHT_EMU_DEVICES=2"); !ok {
+		t.Fatal(text)
+	}
+	if strings.Replace(trace(t, second), `"device":"cuda:1"`, `"device":"cuda:0"`, 1) != trace(t, only) {
+		t.Error("the run on the second device differs from that on an only one")
+	}
+	raw, err := os.ReadFile(filepath.Join(second, "log.txt"))
+	if err != nil || !strings.Contains(string(raw), "device cuda:1") {
+		t.Errorf("the log does not say that it ran on cuda:1 (%v):\n%s", err, raw)
+	}
+	text, ok := runOn(t, filepath.Join(t.TempDir(), "third"), "cuda:2", -1, "TAPWEIGHT_EMU_DEVICES=2")
+	if ok || !strings.Contains(text, "there is no cuda:2") || !strings.Contains(text, "has 2") {
+		t.Errorf("the third of two devices: %v: %s", ok, text)
 	}
 }
 

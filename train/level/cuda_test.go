@@ -12,6 +12,7 @@ import (
 
 	"tapweight/gpu"
 	"tapweight/gpu/cuda"
+	"tapweight/gpu/gputest"
 	"tapweight/model/gnn"
 	"tapweight/model/objective"
 	"tapweight/train/level"
@@ -21,19 +22,7 @@ var update = flag.Bool("update", false, "write testdata/traffic.txt")
 
 func openCUDA(t *testing.T) *cuda.Backend {
 	t.Helper()
-	b, err := cuda.Open(0)
-	if err != nil {
-		if os.Getenv("TAPWEIGHT_REQUIRE") == "cuda" {
-			t.Fatal(err)
-		}
-		t.Skip("cuda: " + err.Error())
-	}
-	t.Cleanup(func() {
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return b
+	return gputest.Open(t, "cuda", func() (*cuda.Backend, error) { return cuda.Open(0) })
 }
 
 // search runs whole iterations and returns the numbers of each.
