@@ -75,7 +75,13 @@ type scratch struct {
 	parts   []part
 	symbols []symbol
 	heap    []candidate
-	spans   []span // of the ids, if they are asked for
+	places  []place // of the ids, if they are asked for
+}
+
+// place is where a token is in the text; found says that it was found there as it stands and not made by the model.
+type place struct {
+	span
+	found bool
 }
 
 // Append appends the ids of text to dst, without special tokens around them. Special tokens in the text are found.
@@ -89,11 +95,11 @@ func (t *Tokenizer) Append(dst []int32, text string) []int32 {
 func (t *Tokenizer) Encode(text string) []Token {
 	sc := t.scratch.Get().(*scratch)
 	defer t.scratch.Put(sc)
-	sc.spans = sc.spans[:0]
+	sc.places = sc.places[:0]
 	ids := t.run(sc, nil, text, true)
 	out := make([]Token, len(ids))
 	for i, id := range ids {
-		s := sc.spans[i]
+		s := sc.places[i]
 		if t.trim {
 			s = t.trimmed(text, id, s, i == 0)
 		}
@@ -104,13 +110,16 @@ func (t *Tokenizer) Encode(text string) []Token {
 
 // trimmed leaves the spaces at the ends of a token out of its span. A space that was put before the first token has no place
 // in the text.
-func (t *Tokenizer) trimmed(text string, id int32, s span, first bool) span {
+func (t *Tokenizer) trimmed(text string, id int32, s place, first bool) place {
 	token := t.tokens[id]
+	if s.found {
+		token = text[s.from:s.to] // with the white space that it took along
+	}
 	isSpace := func(r rune) bool { return r == byteChars[' '] || t.unicode.of(r)&white != 0 }
 	before := utf8.RuneCountInString(token) - utf8.RuneCountInString(strings.TrimLeftFunc(token, isSpace))
 	after := utf8.RuneCountInString(token) - utf8.RuneCountInString(strings.TrimRightFunc(token, isSpace))
-	if before > 0 && t.space && (first || s.from == 0) {
-		before--
+	if before == 1 && t.space && (first || s.from == 0) {
+		before = 0 // several are the text's own
 	}
 	for ; before > 0 && s.from < s.to; before-- {
 		_, n := utf8.DecodeRuneInString(text[s.from:])
@@ -142,7 +151,7 @@ func (t *Tokenizer) cut(sc *scratch, dst []int32, s source, f *finder, track boo
 		}
 		dst = append(dst, id)
 		if track {
-			sc.spans = append(sc.spans, s.span(lo, hi))
+			sc.places = append(sc.places, place{s.span(lo, hi), true})
 		}
 		kept, from = hi, next
 	}
@@ -182,7 +191,7 @@ func (t *Tokenizer) words(sc *scratch, dst []int32, s source, track bool) []int3
 			if track {
 				// The space before a piece stands for the character after it.
 				lo := max(shift+begin, int(p.lo))
-				sc.spans = append(sc.spans, s.span(lo, max(shift+int(x.end), lo+1)))
+				sc.places = append(sc.places, place{s.span(lo, max(shift+int(x.end), lo+1)), false})
 			}
 			begin = int(x.end)
 		}
