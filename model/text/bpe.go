@@ -109,7 +109,7 @@ func (m *bpe) join(sc *scratch, w string, out []part) []part {
 		m.offer(sc, int32(i), int32(i+1))
 	}
 	for len(sc.heap) > 0 {
-		c := sc.pop()
+		c := sc.heap.pop()
 		l := &s[c.at]
 		if l.id != c.left || int(l.next) >= len(s) || s[l.next].id != c.right {
 			continue
@@ -137,45 +137,8 @@ func (m *bpe) join(sc *scratch, w string, out []part) []part {
 func (m *bpe) offer(sc *scratch, l, r int32) {
 	left, right := sc.symbols[l].id, sc.symbols[r].id
 	if to, ok := m.merges[pair(left, right)]; ok {
-		sc.push(candidate{to.rank, l, left, right, to.id})
+		sc.heap.push(candidate{to.rank, l, left, right, to.id})
 	}
-}
-
-func (sc *scratch) push(c candidate) {
-	h := append(sc.heap, c)
-	i := len(h) - 1
-	for i > 0 && c.before(h[(i-1)/2]) {
-		h[i] = h[(i-1)/2]
-		i = (i - 1) / 2
-	}
-	h[i] = c
-	sc.heap = h
-}
-
-func (sc *scratch) pop() candidate {
-	h := sc.heap
-	top, last := h[0], h[len(h)-1]
-	h = h[:len(h)-1]
-	i := 0
-	for len(h) > 0 {
-		k := 2*i + 1
-		if k >= len(h) {
-			break
-		}
-		if k+1 < len(h) && h[k+1].before(h[k]) {
-			k++
-		}
-		if !h[k].before(last) {
-			break
-		}
-		h[i] = h[k]
-		i = k
-	}
-	if len(h) > 0 {
-		h[i] = last
-	}
-	sc.heap = h
-	return top
 }
 
 // cached is a word and its tokens.

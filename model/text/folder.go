@@ -103,13 +103,16 @@ func readSettings(dir string) (*settingsFile, error) {
 	return s, nil
 }
 
-// class says which class of `transformers` builds the same tokenizer, unless the folder says it itself.
-func (s *settingsFile) class(name string) {
+// class says which class of `transformers` builds the same tokenizer and with which arguments, unless the folder says it.
+func (s *settingsFile) class(name string, arguments object) {
 	if s.config == nil {
 		s.config = map[string]json.RawMessage{}
 	}
-	if s.config["tokenizer_class"] == nil {
-		s.config["tokenizer_class"] = mustJSON(name)
+	arguments["tokenizer_class"] = name
+	for key, value := range arguments {
+		if s.config[key] == nil {
+			s.config[key] = mustJSON(value)
+		}
 	}
 }
 
@@ -127,7 +130,7 @@ type object = map[string]any
 
 // bertFile describes a WordPiece tokenizer as BERT's. vocab[i] has the id i.
 func bertFile(vocab []string, s *settingsFile) (file, error) {
-	s.class("BertTokenizer")
+	s.class("BertTokenizer", object{"do_lower_case": s.lower, "tokenize_chinese_chars": s.chinese, "strip_accents": s.strip})
 	n := &s.names
 	for _, d := range []struct {
 		name  *string
@@ -188,7 +191,7 @@ func (f *file) addSpecials(s *settingsFile, ids map[string]int32, names []string
 // robertaFile describes a byte-level BPE tokenizer: RoBERTa's if the vocabulary has <s> and </s>, else GPT-2's.
 func robertaFile(ids map[string]int32, merges [][2]string, s *settingsFile) (file, error) {
 	f := file{Version: "1.0"}
-	s.class("RobertaTokenizer")
+	s.class("RobertaTokenizer", object{"add_prefix_space": s.prefixSpace, "trim_offsets": s.trim})
 	n := &s.names
 	_, hasCLS := ids["<s>"]
 	_, hasSEP := ids["</s>"]

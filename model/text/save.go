@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,9 +53,15 @@ func (t *Tokenizer) Save(dir string) error {
 		key string
 		id  int32
 	}{{"cls_token", t.special.CLS}, {"sep_token", t.special.SEP}, {"mask_token", t.special.Mask}, {"pad_token", t.special.Pad}, {"unk_token", t.special.Unknown}} {
-		if n.id >= 0 {
-			named[n.key] = t.tokens[n.id]
-			config[n.key] = t.tokens[n.id]
+		if n.id < 0 {
+			continue
+		}
+		named[n.key], config[n.key] = t.tokens[n.id], t.tokens[n.id]
+		if a := t.added[n.id]; a != nil && (a.SingleWord || a.LStrip || a.RStrip || a.Normalized) {
+			flags := object{"content": a.Content, "single_word": a.SingleWord, "lstrip": a.LStrip, "rstrip": a.RStrip, "normalized": a.Normalized}
+			named[n.key] = maps.Clone(flags)
+			flags["__type"], flags["special"] = "AddedToken", a.Special
+			config[n.key] = flags
 		}
 	}
 	if files["special_tokens_map.json"], err = encodeJSON(named); err != nil {

@@ -74,7 +74,7 @@ type scratch struct {
 	word    []byte // a piece after a space
 	parts   []part
 	symbols []symbol
-	heap    []candidate
+	heap    heap[candidate]
 	places  []place // of the ids, if they are asked for
 }
 
