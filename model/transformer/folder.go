@@ -186,17 +186,18 @@ func (f *Folder) findPrefix() error {
 	return nil
 }
 
-// find returns the name under which a tensor is in the file, or "".
-func (f *Folder) find(x tensor) string {
-	for _, name := range []string{x.name, x.other} {
-		if x.base {
-			name = f.prefix + name
-		}
-		if _, ok := f.weights.Shape(name); ok {
-			return name
+// find returns the name that a tensor has in the file, or would have, and whether it is there.
+func (f *Folder) find(x tensor) (at string, there bool) {
+	prefix := ""
+	if x.base {
+		prefix = f.prefix
+	}
+	for _, at := range []string{prefix + x.name, prefix + x.other} {
+		if _, ok := f.weights.Shape(at); ok {
+			return at, true
 		}
 	}
-	return ""
+	return prefix + x.name, false
 }
 
 // place is a tensor and its name in the file.
@@ -211,12 +212,9 @@ func (f *Folder) places(modules ...Module) ([]place, error) {
 	var misfits checkpoint.Misfits
 	for _, m := range modules {
 		for _, x := range m.tensors() {
-			at := f.find(x)
-			s, ok := f.weights.Shape(at)
-			if at == "" {
-				at = x.name
-			}
-			if misfits.Fits(at, ok, s, x.shape()) {
+			at, there := f.find(x)
+			s, _ := f.weights.Shape(at)
+			if misfits.Fits(at, there, s, x.shape()) {
 				all = append(all, place{x, at})
 			}
 		}
@@ -241,8 +239,8 @@ func (f *Folder) Load(flat []float64, modules ...Module) error {
 func (f *Folder) LoadFitting(flat []float64, head Module) (absent []string, err error) {
 	var fitting []place
 	for _, x := range head.tensors() {
-		at := f.find(x)
-		if s, _ := f.weights.Shape(at); at == "" || !slices.Equal(s, x.shape()) {
+		at, there := f.find(x)
+		if s, _ := f.weights.Shape(at); !there || !slices.Equal(s, x.shape()) {
 			absent = append(absent, x.name)
 			continue
 		}
