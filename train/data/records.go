@@ -244,6 +244,7 @@ func checkText(path string, content []byte) error {
 	if utf8.Valid(content) && bytes.IndexByte(content, 0) < 0 {
 		return nil
 	}
+	content = bytes.TrimPrefix(content, byteOrderMark)
 	i := 0
 	for i < len(content) && content[i] != 0 {
 		r, size := utf8.DecodeRune(content[i:])

@@ -38,11 +38,10 @@ type rows struct {
 	Columns
 	path   string
 	header []string
-	smiles int     // these four are columns, -1 = none
-	split  int     //
-	group  int     //
-	texts  [][]int // of one text, or of the two of a pair
-	labels []int
+	texts  [][]int // columns of the text, or of the two of a pair
+	labels []int   // columns
+
+	smiles, split, group int // columns, -1 = none
 }
 
 func newRows(path string, content []byte, c Columns) (*rows, error) {
@@ -86,31 +85,29 @@ func newRows(path string, content []byte, c Columns) (*rows, error) {
 			}
 		}
 	}
-	var err error
-	if c.Modality() == Molecules {
-		if r.smiles, err = find(c.SMILES, "SMILES"); err != nil {
+	for _, column := range []struct {
+		name, as string
+		wanted   bool
+		at       *int
+	}{{c.SMILES, "SMILES", c.Modality() == Molecules, &r.smiles}, {c.Split, "split", c.Split != "", &r.split}, {c.Group, "group", c.Group != "", &r.group}} {
+		if !column.wanted {
+			continue
+		}
+		var err error
+		if *column.at, err = find(column.name, column.as); err != nil {
 			return nil, err
 		}
 	}
-	if c.Split != "" {
-		if r.split, err = find(c.Split, "split"); err != nil {
-			return nil, err
+	names := c.Labels
+	if c.all() {
+		names = nil
+		for i := range r.header {
+			if use[i] == "" {
+				r.labels = append(r.labels, i)
+			}
 		}
 	}
-	if c.Group != "" {
-		if r.group, err = find(c.Group, "group"); err != nil {
-			return nil, err
-		}
-	}
-	for i := range r.header {
-		if c.all() && use[i] == "" {
-			r.labels = append(r.labels, i)
-		}
-	}
-	for _, name := range c.Labels {
-		if c.all() {
-			break
-		}
+	for _, name := range names {
 		i, err := find(name, "label")
 		if err != nil {
 			return nil, err

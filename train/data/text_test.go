@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"tapweight/train/metric"
 )
 
 // TestTextsOfEveryFormat reads the same two rows from CSV, TSV and JSONL: quotes, tabs, line ends and letters beyond ASCII.
@@ -33,6 +35,19 @@ func TestTextsOfEveryFormat(t *testing.T) {
 		}
 		if keys := tab.Keys(); keys[0] != "naïve\the said \"no\", twice" || keys[1] != " x " {
 			t.Errorf("%s: keys %q", name, keys)
+		}
+	}
+}
+
+// TestShortAndLongTexts: one letter, and 100 000.
+func TestShortAndLongTexts(t *testing.T) {
+	long := strings.Repeat("ü", 100_000)
+	for name, content := range map[string]string{
+		"t.csv": "text,y\na,1\n" + long + ",0\n", "t.tsv": "text\ty\na\t1\n" + long + "\t0\n", "t.jsonl": `{"text":"a","y":1}` + "\n" + `{"text":"` + long + `","y":0}`,
+	} {
+		tab, err := ReadTable(write(t, name, content), Columns{Text: []string{"text"}, Labels: []string{"y"}})
+		if err != nil || tab.Text[0][0] != "a" || tab.Text[1][0] != long {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
@@ -120,6 +135,7 @@ func TestTextErrors(t *testing.T) {
 		{"a.tsv", "text\ty\na\t1\nb\t0\tc\n", c, "a.tsv:3:1: 3 fields where the header has 2; in TSV"},
 		{"a.tsv", "text\ty\na\t1\n\xefbc\t0\n", c, "a.tsv:3:1: byte 0xef is not UTF-8"},
 		{"a.tsv", "text\ty\na\t1\nbc\x00\t0\n", c, "a.tsv:3:3: a NUL byte"},
+		{"a.csv", "\xef\xbb\xbftext\x80", c, "a.csv:1:5: byte 0x80 is not UTF-8"},
 		{"a.csv", "\xff\xfet\x00", c, "a.csv: UTF-16, not UTF-8"},
 		{"a.jsonl", `{"text":"a\u0000","y":1}`, c, `a.jsonl:1:8: column "text": a NUL character`},
 		{"a.tsv", "text\ty\na\t1\nb\tx\n", c, `a.tsv:3:3: column "y": "x" is not a number; leave the field blank where the label is missing; if every value is a class, use --task multiclass`},
@@ -144,6 +160,24 @@ func TestTextErrors(t *testing.T) {
 		_, err := ReadTable(write(t, e.name, e.content), e.columns)
 		if err == nil || !strings.Contains(err.Error(), e.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%.60q: error %v, want %q", e.content, err, e.want)
+		}
+	}
+}
+
+// TestMetricsOfKinds: the metrics that a kind of task is offered take its predictions.
+func TestMetricsOfKinds(t *testing.T) {
+	one, two := [][]float64{{1}, {-1}, {2}}, [][]float64{{0, 1}, {1, 0}, {0, 2}}
+	for kind, predicted := range map[Kind][][]float64{Regression: one, Classification: one, MultiClass: two} {
+		r, err := metric.Score(strings.Join(kind.Metrics(), ","), predicted, [][]float64{{1}, {0}, {1}}, []string{"t"})
+		if err != nil || len(r.Also) != len(kind.Metrics())-1 {
+			t.Errorf("%s: %+v %v", kind, r, err)
+		}
+	}
+	for _, p := range Presets() {
+		for _, name := range strings.Split(p.Metric, ",") {
+			if !slices.Contains(p.Kind.Metrics(), name) {
+				t.Errorf("%s: %s does not fit a %s task", p.Name, name, p.Kind)
+			}
 		}
 	}
 }
