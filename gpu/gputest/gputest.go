@@ -46,6 +46,7 @@ func RunAll(t *testing.T, b gpu.Backend) {
 		{"Dense", denseCases()},
 		{"Sparse", sparseCases()},
 		{"Attention", attentionCases()},
+		{"Sequences", sequencesOf(b)},
 		{"Norm", normCases()},
 		{"Element", elementCases()},
 		{"Loss", lossCases()},

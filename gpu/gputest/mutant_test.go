@@ -75,6 +75,31 @@ func (m *mutant) GATTangent(g gpu.GATTangent) {
 	m.Backend.GATTangent(g)
 }
 
+func (m *mutant) Attention(o gpu.Attention) {
+	if m.kind == "sequences that see each other" && o.Sequences > 1 {
+		ptr, _ := m.Alloc(2, 4) // the oracle gives memory or panics
+		m.UploadInts(ptr, []int32{0, int32(o.Q.Rows)})
+		o.Ptr, o.Sequences, o.Longest = ptr, 1, o.Q.Rows
+	}
+	m.Backend.Attention(o)
+}
+
+func (m *mutant) AttentionGrad(o gpu.AttentionGrad) {
+	if m.kind == "no dropout in the gradient" {
+		o.DropP = 0
+	}
+	m.Backend.AttentionGrad(o)
+}
+
+func (m *mutant) AttentionTangent(o gpu.AttentionTangent) {
+	if m.kind == "the mean left out" {
+		zero, _ := m.Alloc(o.Out.Buf.Len(), 8)
+		m.Backend.Fill(zero, 0)
+		o.Out.Buf = zero
+	}
+	m.Backend.AttentionTangent(o)
+}
+
 func (m *mutant) Dropout(y, x gpu.Mat, p float64, key gpu.Key, accumulate bool) {
 	if m.kind == "strict comparison in dropout" {
 		p += 1e-9
@@ -159,7 +184,7 @@ func (m *mutant) ScatterRows(dst gpu.Mat, row gpu.Buffer, csr gpu.CSR, src gpu.M
 
 func TestMutants(t *testing.T) {
 	all := map[string][]testCase{}
-	for _, family := range [][]testCase{denseCases(), sparseCases(), attentionCases(), normCases(), elementCases(), lossCases(), vectorCases(), encoderCases()} {
+	for _, family := range [][]testCase{denseCases(), sparseCases(), attentionCases(), sequencesCases(), normCases(), elementCases(), lossCases(), vectorCases(), encoderCases()} {
 		for _, c := range family {
 			op, _, _ := strings.Cut(c.name, "/")
 			all[op] = append(all[op], c)
@@ -176,6 +201,9 @@ func TestMutants(t *testing.T) {
 		{"batch statistics as constants", "BatchNormGrad", "are off"},
 		{"no multiplicities", "BatchNormGrad", "are off"},
 		{"attention without the vector's tangent", "GATTangent", "are off"},
+		{"sequences that see each other", "Attention", "are off"},
+		{"no dropout in the gradient", "AttentionGrad", "are off"},
+		{"the mean left out", "AttentionTangent", "are off"},
 		{"strict comparison in dropout", "Dropout", "are off"},
 		{"dropout of the next step", "Dropout", "are off"},
 		{"one wrong gradient", "NTXent", "are off"},

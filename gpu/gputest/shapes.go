@@ -62,6 +62,9 @@ func testShapes(t *testing.T, b gpu.Backend) {
 	if e, ok := b.(gpu.EncoderOps); ok {
 		maps.Copy(calls, encoderShapes(m, e))
 	}
+	if a, ok := b.(gpu.AttentionOps); ok {
+		maps.Copy(calls, attentionShapes(m, a))
+	}
 	for name, call := range calls {
 		t.Run(name, func(t *testing.T) {
 			defer func() {

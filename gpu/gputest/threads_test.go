@@ -11,7 +11,7 @@ import (
 // TestThreads holds every operation of the CPU to the same bits for one, two and three threads.
 func TestThreads(t *testing.T) {
 	var all []testCase
-	for _, f := range [][]testCase{denseCases(), sparseCases(), attentionCases(), normCases(), elementCases(), lossCases(), vectorCases(), encoderCases()} {
+	for _, f := range [][]testCase{denseCases(), sparseCases(), attentionCases(), sequencesCases(), normCases(), elementCases(), lossCases(), vectorCases(), encoderCases()} {
 		all = append(all, f...)
 	}
 	l := layout{fill: math.NaN(), guard: 16, pad: gpu.PadCols}

@@ -56,6 +56,16 @@ type (
 		DOut, DX, DE, DAtt, DScore   Mat
 		TX, TE, TAtt, TOut           Mat
 	}
+	AttentionArgs struct {
+		Q, K, V, Out, LSE         Mat
+		Ptr                       Ptr
+		Sequences, Longest, Heads int64
+		Scale, P                  float64
+		Seed                      uint64
+		Step, Stream              uint32
+		DOut, DQ, DK, DV          Mat
+		TQ, TK, TV, TOut          Mat
+	}
 	NormArgs struct {
 		X, Y                     Mat
 		Mult                     Ptr

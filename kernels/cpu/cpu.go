@@ -29,6 +29,12 @@ package cpu
 #cgo nocallback tw_gat_grad
 #cgo noescape tw_gat_tangent
 #cgo nocallback tw_gat_tangent
+#cgo noescape tw_attention
+#cgo nocallback tw_attention
+#cgo noescape tw_attention_grad
+#cgo nocallback tw_attention_grad
+#cgo noescape tw_attention_tangent
+#cgo nocallback tw_attention_tangent
 #cgo noescape tw_batch_norm
 #cgo nocallback tw_batch_norm
 #cgo noescape tw_batch_norm_grad
@@ -157,6 +163,19 @@ func GATGrad(a *abi.GATArgs) { C.tw_gat_grad((*C.tw_gat_args)(unsafe.Pointer(a))
 
 // GATTangent calls tw_gat_tangent.
 func GATTangent(a *abi.GATArgs) { C.tw_gat_tangent((*C.tw_gat_args)(unsafe.Pointer(a))) }
+
+// Attention calls tw_attention.
+func Attention(a *abi.AttentionArgs) { C.tw_attention((*C.tw_attention_args)(unsafe.Pointer(a))) }
+
+// AttentionGrad calls tw_attention_grad.
+func AttentionGrad(a *abi.AttentionArgs) {
+	C.tw_attention_grad((*C.tw_attention_args)(unsafe.Pointer(a)))
+}
+
+// AttentionTangent calls tw_attention_tangent.
+func AttentionTangent(a *abi.AttentionArgs) {
+	C.tw_attention_tangent((*C.tw_attention_args)(unsafe.Pointer(a)))
+}
 
 // BatchNorm calls tw_batch_norm.
 func BatchNorm(a *abi.NormArgs) { C.tw_batch_norm((*C.tw_norm_args)(unsafe.Pointer(a))) }

@@ -266,8 +266,6 @@ void add_norm_tangent(const tw_add_norm_args *a) {
 
 // ---------------------------------------------------------------- LinearCE
 
-typedef float vec __attribute__((vector_size(4 * TW_LANES), aligned(4), may_alias));
-
 constexpr int kTileRows = 6, kTileVecs = TW_LANES / 4;  // accumulators that fit the registers: 6x4 of 32 or 6x2 of 16
 
 // tile: R rows and V vectors of columns of C (+)= A·B, with A(i,p) at a[i*ai + p*ap] and rows of B and C of ldb and ldc elements.

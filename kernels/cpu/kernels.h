@@ -416,7 +416,9 @@ void gat_tangent(const tw_gat_args *a) {
   });
 }
 
+#include "lanes.h"
 #include "norm.h"
 #include "element.h"
 #include "encoder.h"
+#include "attention.h"
 }  // namespace TW_ISA

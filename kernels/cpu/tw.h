@@ -10,6 +10,7 @@ extern "C" {
   X(embedding, tw_embedding_args) X(embedding_grad, tw_embedding_args)                                                 \
   X(segment_max, tw_segment_max_args) X(segment_max_grad, tw_segment_max_args) X(segment_max_tangent, tw_segment_max_args) \
   X(gat, tw_gat_args) X(gat_grad, tw_gat_args) X(gat_tangent, tw_gat_args)                                             \
+  X(attention, tw_attention_args) X(attention_grad, tw_attention_args) X(attention_tangent, tw_attention_args)         \
   X(batch_norm, tw_norm_args) X(batch_norm_grad, tw_norm_args) X(batch_norm_tangent, tw_norm_args)                     \
   X(layer_norm, tw_norm_args) X(layer_norm_grad, tw_norm_args) X(layer_norm_tangent, tw_norm_args)                     \
   X(running, tw_running_args)                                                                                         \
