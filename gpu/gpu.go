@@ -477,6 +477,9 @@ type Update struct {
 	Eps, WeightDecay       float64
 }
 
+// MaxVectors is the largest number of vectors that the operations over several of them take.
+const MaxVectors = 16
+
 // VectorOps act on flat vectors. Scalars that change from step to step are 1-element buffers on the device.
 type VectorOps interface {
 	Fill(x Buffer, v float64)
@@ -491,6 +494,12 @@ type VectorOps interface {
 	Mul(dst Buffer, c float64, a, b Buffer)
 	// Dot: out[0] (+)= c*<x,y>, summed in float64 over a fixed partition.
 	Dot(out Buffer, c float64, x, y Buffer, accumulate bool)
+	// Combine: dst (+)= sum_i s[i]*xs[i], in one sweep. s (len(xs)).
+	Combine(dst, s Buffer, xs []Buffer, accumulate bool)
+	// Dots: out[i] += c*<xs[i],y> for every i, summed as Dot does, in one sweep. out (len(xs)).
+	Dots(out Buffer, c float64, xs []Buffer, y Buffer)
+	// Gram: out[i*k+j] = <xs[i],xs[j]>, summed as Dot does, in one sweep over all k = len(xs). out (k*k).
+	Gram(out Buffer, xs []Buffer)
 	// DotMat: out[0] (+)= c*sum_ij x[i,j]*y[i,j].
 	DotMat(out Buffer, c float64, x, y Mat, accumulate bool)
 	// Prox: g += 2*gamma*(w-ref); loss[0] += gamma*|w-ref|^2. loss may be nil.

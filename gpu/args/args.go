@@ -384,6 +384,43 @@ func Dot(out gpu.Buffer, c float64, x, y gpu.Buffer, accumulate bool) abi.Vector
 	return a
 }
 
+// vectors fills the arguments of an operation on several vectors of n elements.
+func vectors(op string, xs []gpu.Buffer, n int) abi.VectorsArgs {
+	a := abi.VectorsArgs{K: int32(len(xs)), N: int64(n)}
+	if len(xs) == 0 || len(xs) > len(a.X) {
+		refuse("%s: %d vectors, at least 1 and at most %d are possible", op, len(xs), len(a.X))
+	}
+	for i, x := range xs {
+		a.X[i] = length(op, "xs", x, n)
+	}
+	return a
+}
+
+// Combine fills the arguments of gpu.Combine.
+func Combine(dst, s gpu.Buffer, xs []gpu.Buffer, accumulate bool) abi.VectorsArgs {
+	a := vectors("combine", xs, dst.Len())
+	a.Y, a.S, a.Accumulate = ptr(dst), length("combine", "s", s, len(xs)), flag(accumulate)
+	return a
+}
+
+// Dots fills the arguments of gpu.Dots.
+func Dots(out gpu.Buffer, c float64, xs []gpu.Buffer, y gpu.Buffer) abi.VectorsArgs {
+	a := vectors("dots", xs, y.Len())
+	a.V, a.Z, a.C = length("dots", "out", out, len(xs)), ptr(y), c
+	return a
+}
+
+// Gram fills the arguments of gpu.Gram.
+func Gram(out gpu.Buffer, xs []gpu.Buffer) abi.VectorsArgs {
+	n := 0
+	if len(xs) > 0 {
+		n = xs[0].Len()
+	}
+	a := vectors("gram", xs, n)
+	a.V = length("gram", "out", out, len(xs)*len(xs))
+	return a
+}
+
 // Prox fills the arguments of gpu.Prox.
 func Prox(g, w, anchor gpu.Buffer, gamma float64, loss gpu.Buffer) abi.VectorArgs {
 	a := vector(g, w, anchor, g.Len(), gamma)

@@ -182,6 +182,21 @@ func (b *Backend) RowNormalizeJac(out, in, y gpu.Mat, norm gpu.Buffer, accumulat
 	b.stats.Launches++
 }
 
+func (b *Backend) Combine(dst, s gpu.Buffer, xs []gpu.Buffer, accumulate bool) {
+	a := args.Combine(dst, s, xs, accumulate)
+	kernels.Combine(&a)
+}
+
+func (b *Backend) Dots(out gpu.Buffer, c float64, xs []gpu.Buffer, y gpu.Buffer) {
+	a := args.Dots(out, c, xs, y)
+	kernels.Dots(&a)
+}
+
+func (b *Backend) Gram(out gpu.Buffer, xs []gpu.Buffer) {
+	a := args.Gram(out, xs)
+	kernels.Gram(&a)
+}
+
 func (b *Backend) DotMat(out gpu.Buffer, c float64, x, y gpu.Mat, accumulate bool) {
 	a := args.DotMat(out, c, x, y, accumulate)
 	kernels.DotMat(&a)

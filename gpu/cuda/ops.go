@@ -27,6 +27,7 @@ type arguments struct {
 	segmentMax abi.SegmentMaxArgs
 	update     abi.UpdateArgs
 	vector     abi.VectorArgs
+	vectors    abi.VectorsArgs
 }
 
 // op counts an operation and returns the queue for its launches.
@@ -95,6 +96,21 @@ func (b *Backend) RowNormalize(y, x gpu.Mat, norm gpu.Buffer, eps float64) {
 func (b *Backend) RowNormalizeJac(out, in, y gpu.Mat, norm gpu.Buffer, accumulate bool) {
 	b.args.element = args.RowNormalizeJac(out, in, y, norm, accumulate)
 	kernels.RowNormalizeJac(b.op(), &b.args.element)
+}
+
+func (b *Backend) Combine(dst, s gpu.Buffer, xs []gpu.Buffer, accumulate bool) {
+	b.args.vectors = args.Combine(dst, s, xs, accumulate)
+	kernels.Combine(b.op(), &b.args.vectors)
+}
+
+func (b *Backend) Dots(out gpu.Buffer, c float64, xs []gpu.Buffer, y gpu.Buffer) {
+	b.args.vectors = args.Dots(out, c, xs, y)
+	kernels.Dots(b.op(), &b.args.vectors)
+}
+
+func (b *Backend) Gram(out gpu.Buffer, xs []gpu.Buffer) {
+	b.args.vectors = args.Gram(out, xs)
+	kernels.Gram(b.op(), &b.args.vectors)
 }
 
 func (b *Backend) DotMat(out gpu.Buffer, c float64, x, y gpu.Mat, accumulate bool) {

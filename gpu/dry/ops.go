@@ -160,6 +160,18 @@ func (b *Backend) Dot(_ gpu.Buffer, _ float64, x, _ gpu.Buffer, _ bool) {
 	b.add("Dot", b.float.Dot(x.Len()))
 }
 
+func (b *Backend) Combine(dst, _ gpu.Buffer, xs []gpu.Buffer, accumulate bool) {
+	b.add("Combine", b.float.Combine(dst.Len(), len(xs), accumulate))
+}
+
+func (b *Backend) Dots(_ gpu.Buffer, _ float64, xs []gpu.Buffer, y gpu.Buffer) {
+	b.add("Dots", b.float.Dots(y.Len(), len(xs)))
+}
+
+func (b *Backend) Gram(_ gpu.Buffer, xs []gpu.Buffer) {
+	b.add("Gram", b.float.Gram(xs[0].Len(), len(xs)))
+}
+
 func (b *Backend) DotMat(_ gpu.Buffer, _ float64, x, _ gpu.Mat, _ bool) {
 	b.add("DotMat", b.float.Dot(x.Rows*x.Cols))
 }

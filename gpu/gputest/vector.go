@@ -42,6 +42,29 @@ func vectorCases() []testCase {
 				m.Dot(m.dest("out", 1, accumulate), 0.6, x, y, accumulate)
 			})
 		}
+		for _, k := range []int{1, 3, gpu.MaxVectors} {
+			many := func(m *machine) []gpu.Buffer {
+				xs := make([]gpu.Buffer, k)
+				for i := range xs {
+					xs[i] = m.in(fmt.Sprintf("x%d", i), vec(m))
+				}
+				return xs
+			}
+			for _, accumulate := range both {
+				add("Combine/"+sizes(n, k)+option(accumulate, "accumulate"), func(m *machine) {
+					s, xs := m.in("s", m.normal(k, 0, 1)), many(m)
+					m.Combine(m.dest("dst", n, accumulate), s, xs, accumulate)
+				})
+			}
+			add("Dots/"+sizes(n, k), func(m *machine) {
+				xs, y := many(m), m.in("y", vec(m))
+				m.Dots(m.inout("out", m.normal(k, 0, 1)), 0.6, xs, y)
+			})
+			add("Gram/"+sizes(n, k), func(m *machine) {
+				xs := many(m)
+				m.Gram(m.out("out", k*k), xs)
+			})
+		}
 		for _, loss := range both {
 			add("Prox/"+size+option(loss, "loss"), func(m *machine) {
 				var l gpu.Buffer

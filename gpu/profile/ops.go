@@ -114,6 +114,18 @@ func (p *Backend) RowNormalizeJac(out, in, y gpu.Mat, norm gpu.Buffer, accumulat
 	p.time("", func(d gpu.Backend) { d.RowNormalizeJac(out, in, y, norm, accumulate) })
 }
 
+func (p *Backend) Combine(dst, s gpu.Buffer, xs []gpu.Buffer, accumulate bool) {
+	p.time("", func(d gpu.Backend) { d.Combine(dst, s, xs, accumulate) })
+}
+
+func (p *Backend) Dots(out gpu.Buffer, c float64, xs []gpu.Buffer, y gpu.Buffer) {
+	p.time("", func(d gpu.Backend) { d.Dots(out, c, xs, y) })
+}
+
+func (p *Backend) Gram(out gpu.Buffer, xs []gpu.Buffer) {
+	p.time("", func(d gpu.Backend) { d.Gram(out, xs) })
+}
+
 func (p *Backend) DotMat(out gpu.Buffer, c float64, x, y gpu.Mat, accumulate bool) {
 	p.time("", func(d gpu.Backend) { d.DotMat(out, c, x, y, accumulate) })
 }

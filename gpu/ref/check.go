@@ -45,6 +45,11 @@ func equal(op string, first gpu.Buffer, others ...gpu.Buffer) {
 	}
 }
 
+// counted checks the number of vectors of an operation on several.
+func counted(op string, n int) {
+	need(n >= 1 && n <= gpu.MaxVectors, "%s: %d vectors, at least 1 and at most %d are possible", op, n, gpu.MaxVectors)
+}
+
 func checkCSR(op string, c gpu.CSR) {
 	sized(op, "RowPtr", c.RowPtr, c.Rows+1)
 	sized(op, "Col", c.Col, c.NNZ)

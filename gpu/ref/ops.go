@@ -311,6 +311,44 @@ func (b *Device[T]) Dot(out gpu.Buffer, c float64, x, y gpu.Buffer, accumulate b
 	store[T](out, T(c)*ref.Dot(floats[T](x), floats[T](y)), accumulate)
 }
 
+// many returns vectors as slices; they have n elements each.
+func many[T ref.Real](op string, xs []gpu.Buffer, n int) [][]T {
+	counted(op, len(xs))
+	out := make([][]T, len(xs))
+	for i, x := range xs {
+		sized(op, "xs", x, n)
+		out[i] = floats[T](x)
+	}
+	return out
+}
+
+func (b *Device[T]) Combine(dst, s gpu.Buffer, xs []gpu.Buffer, accumulate bool) {
+	b.stats.Launches++
+	sized("combine", "s", s, len(xs))
+	ref.Combine(floats[T](dst), floats[T](s), many[T]("combine", xs, dst.Len()), accumulate)
+}
+
+func (b *Device[T]) Dots(out gpu.Buffer, c float64, xs []gpu.Buffer, y gpu.Buffer) {
+	b.stats.Launches++
+	sized("dots", "out", out, len(xs))
+	for i, x := range many[T]("dots", xs, y.Len()) {
+		floats[T](out)[i] += T(c) * ref.Dot(x, floats[T](y))
+	}
+}
+
+func (b *Device[T]) Gram(out gpu.Buffer, xs []gpu.Buffer) {
+	b.stats.Launches++
+	k := len(xs)
+	counted("gram", k)
+	sized("gram", "out", out, k*k)
+	vs := many[T]("gram", xs, xs[0].Len())
+	for i := range k {
+		for j := range k {
+			floats[T](out)[i*k+j] = ref.Dot(vs[i], vs[j])
+		}
+	}
+}
+
 func (b *Device[T]) DotMat(out gpu.Buffer, c float64, x, y gpu.Mat, accumulate bool) {
 	b.stats.Launches++
 	alike("dot-mat", x, y)

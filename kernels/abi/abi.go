@@ -104,6 +104,13 @@ type (
 		C             float64
 		Accumulate    int32
 	}
+	VectorsArgs struct {
+		X             [16]Ptr
+		K, Accumulate int32
+		Y, Z, S, V    Ptr
+		N             int64
+		C             float64
+	}
 	UpdateArgs struct {
 		Rule                               int32
 		N                                  int64

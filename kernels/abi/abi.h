@@ -28,6 +28,9 @@ typedef struct { float *run_mean, *run_var; const float *mean, *rstd; int64_t n;
 typedef struct { tw_mat y, x, z; int act, accumulate; double s, p; uint64_t seed; uint32_t step, stream; float *v; } tw_element_args;
 typedef struct { tw_mat x, dx, b, db; const int32_t *target; const float *t, *w; int mse; double scale, eps; float *loss; } tw_loss_args;
 typedef struct { float *y; const float *x, *z; float *v; const float *s; int64_t n; double c; int accumulate; } tw_vector_args;
+/* x: k of at most TW_MAX_VECTORS vectors of n; s: k factors. */
+#define TW_MAX_VECTORS 16
+typedef struct { const float *x[16]; int k, accumulate; float *y; const float *z, *s; float *v; int64_t n; double c; } tw_vectors_args;
 typedef struct { int rule; int64_t n; float *p; const float *g; float *m, *v, *jac; const float *scale;
                  double lr, c1, c2, momentum, beta1, beta2, eps, decay; } tw_update_args;
 typedef struct { tw_mat x, y; const float *bias; int tanh, accumulate; tw_mat dy, dx; float *dbias; tw_mat tx, ty; const float *tbias; } tw_gelu_args;

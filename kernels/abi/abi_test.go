@@ -1,6 +1,7 @@
 package abi
 
 import (
+	"fmt"
 	"os"
 	"reflect"
 	"regexp"
@@ -36,6 +37,11 @@ func parse(t *testing.T) map[string][]field {
 			for _, name := range strings.Split(names, ",") {
 				name = strings.TrimSpace(name)
 				size := sizes[kind]
+				count := uintptr(1)
+				if base, n, ok := strings.Cut(name, "["); ok {
+					fmt.Sscanf(n, "%d", &count)
+					name = base
+				}
 				if strings.HasPrefix(name, "*") {
 					name, size = name[1:], 8
 				} else if nested, ok := all[kind]; ok {
@@ -47,7 +53,7 @@ func parse(t *testing.T) map[string][]field {
 				if size == 0 {
 					t.Fatalf("abi.h: type %q of %s.%s is not known to this test", kind, m[2], name)
 				}
-				all[m[2]] = append(all[m[2]], field{strings.ReplaceAll(name, "_", ""), size})
+				all[m[2]] = append(all[m[2]], field{strings.ReplaceAll(name, "_", ""), size * count})
 			}
 		}
 	}
@@ -61,7 +67,7 @@ func TestLayout(t *testing.T) {
 	mirror := map[string]any{"tw_mat": Mat{}, "tw_csr": CSR{}, "tw_gemm_args": GemmArgs{}, "tw_colsum_args": ColSumArgs{},
 		"tw_aggregate_args": AggregateArgs{}, "tw_edge_grad_args": EdgeGradArgs{}, "tw_embedding_args": EmbeddingArgs{},
 		"tw_segment_max_args": SegmentMaxArgs{}, "tw_gat_args": GATArgs{}, "tw_attention_args": AttentionArgs{}, "tw_norm_args": NormArgs{}, "tw_running_args": RunningArgs{},
-		"tw_element_args": ElementArgs{}, "tw_loss_args": LossArgs{}, "tw_vector_args": VectorArgs{}, "tw_update_args": UpdateArgs{},
+		"tw_element_args": ElementArgs{}, "tw_loss_args": LossArgs{}, "tw_vector_args": VectorArgs{}, "tw_vectors_args": VectorsArgs{}, "tw_update_args": UpdateArgs{},
 		"tw_gelu_args": GELUArgs{}, "tw_add_norm_args": AddNormArgs{}, "tw_linear_ce_args": LinearCEArgs{}, "tw_scatter_args": ScatterArgs{}}
 	if len(c) != len(mirror) {
 		t.Errorf("abi.h has %d structs, the mirror %d", len(c), len(mirror))

@@ -93,6 +93,12 @@ package cpu
 #cgo nocallback tw_mul
 #cgo noescape tw_dot
 #cgo nocallback tw_dot
+#cgo noescape tw_combine
+#cgo nocallback tw_combine
+#cgo noescape tw_dots
+#cgo nocallback tw_dots
+#cgo noescape tw_gram
+#cgo nocallback tw_gram
 #cgo noescape tw_prox
 #cgo nocallback tw_prox
 #cgo noescape tw_rstd_of
@@ -265,6 +271,15 @@ func Mul(a *abi.VectorArgs) { C.tw_mul((*C.tw_vector_args)(unsafe.Pointer(a))) }
 
 // Dot calls tw_dot.
 func Dot(a *abi.VectorArgs) { C.tw_dot((*C.tw_vector_args)(unsafe.Pointer(a))) }
+
+// Combine calls tw_combine.
+func Combine(a *abi.VectorsArgs) { C.tw_combine((*C.tw_vectors_args)(unsafe.Pointer(a))) }
+
+// Dots calls tw_dots.
+func Dots(a *abi.VectorsArgs) { C.tw_dots((*C.tw_vectors_args)(unsafe.Pointer(a))) }
+
+// Gram calls tw_gram.
+func Gram(a *abi.VectorsArgs) { C.tw_gram((*C.tw_vectors_args)(unsafe.Pointer(a))) }
 
 // Prox calls tw_prox.
 func Prox(a *abi.VectorArgs) { C.tw_prox((*C.tw_vector_args)(unsafe.Pointer(a))) }

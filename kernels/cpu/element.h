@@ -346,15 +346,58 @@ inline double flat_sum(int64_t n, F body) {
   return s;
 }
 
-void dot(const tw_vector_args *a) {
-  const double s = a->c * flat_sum(a->n, [&](int64_t lo, int64_t hi) {
-    double d = 0;
-    const float *__restrict x = a->x, *__restrict z = a->z;
+inline double dot_part(const float *__restrict x, const float *__restrict z, int64_t lo, int64_t hi) {
+  double d = 0;
 #pragma omp simd reduction(+ : d)
-    for (int64_t i = lo; i < hi; i++) d += static_cast<double>(x[i]) * z[i];
-    return d;
-  });
+  for (int64_t i = lo; i < hi; i++) d += static_cast<double>(x[i]) * z[i];
+  return d;
+}
+
+void dot(const tw_vector_args *a) {
+  const double s = a->c * flat_sum(a->n, [&](int64_t lo, int64_t hi) { return dot_part(a->x, a->z, lo, hi); });
   a->v[0] = static_cast<float>(a->accumulate ? a->v[0] + s : s);
+}
+
+void combine(const tw_vectors_args *a) {
+  each(a->n, kVector, a->n * a->k, [&](int64_t lo, int64_t hi) { // the chunk of y stays in the cache
+    for (int k = 0; k < a->k; k++) {
+      const float c = a->s[k];
+      float *__restrict y = a->y;
+      const float *__restrict x = a->x[k];
+      if (k == 0 && !a->accumulate)
+        for (int64_t i = lo; i < hi; i++) y[i] = c * x[i];
+      else
+        for (int64_t i = lo; i < hi; i++) y[i] += c * x[i];
+    }
+  });
+}
+
+// flat_sums leaves in sum[q] the sum of body(q, lo, hi) over chunks, in order, for m sums that share their operands.
+template <class F>
+inline void flat_sums(int64_t n, int64_t m, double *sum, F body) {
+  std::vector<double> part(chunks(n, kVector) * m);
+  each(n, kVector, n * m, [&](int64_t lo, int64_t hi) {
+    for (int64_t q = 0; q < m; q++) part[lo / kVector * m + q] = body(q, lo, hi);
+  });
+  for (int64_t q = 0; q < m; q++) {
+    sum[q] = 0;
+    for (size_t c = q; c < part.size(); c += m) sum[q] += part[c];
+  }
+}
+
+void dots(const tw_vectors_args *a) {
+  double sum[TW_MAX_VECTORS];
+  flat_sums(a->n, a->k, sum, [&](int64_t q, int64_t lo, int64_t hi) { return dot_part(a->x[q], a->z, lo, hi); });
+  for (int k = 0; k < a->k; k++) a->v[k] += static_cast<float>(a->c * sum[k]);
+}
+
+void gram(const tw_vectors_args *a) {
+  double sum[TW_MAX_VECTORS * (TW_MAX_VECTORS + 1) / 2];
+  int of[TW_MAX_VECTORS * (TW_MAX_VECTORS + 1) / 2][2], m = 0;
+  for (int i = 0; i < a->k; i++)
+    for (int j = 0; j <= i; j++) of[m][0] = i, of[m++][1] = j;
+  flat_sums(a->n, m, sum, [&](int64_t q, int64_t lo, int64_t hi) { return dot_part(a->x[of[q][0]], a->x[of[q][1]], lo, hi); });
+  for (int q = 0; q < m; q++) a->v[of[q][0] * a->k + of[q][1]] = a->v[of[q][1] * a->k + of[q][0]] = static_cast<float>(sum[q]);
 }
 
 // y = gradient, x = parameters, z = what they are pulled to

@@ -19,7 +19,8 @@ extern "C" {
   X(row_normalize, tw_element_args) X(row_normalize_jac, tw_element_args) X(dot_mat, tw_element_args)                  \
   X(softmax_ce, tw_loss_args) X(element_loss, tw_loss_args) X(ntxent, tw_loss_args) X(pair_distance, tw_loss_args)     \
   X(fill, tw_vector_args) X(copy, tw_vector_args) X(scale, tw_vector_args) X(axpy, tw_vector_args)                     \
-  X(perturb, tw_vector_args) X(mul, tw_vector_args) X(dot, tw_vector_args) X(prox, tw_vector_args) X(rstd_of, tw_vector_args) \
+  X(perturb, tw_vector_args) X(mul, tw_vector_args) X(dot, tw_vector_args) X(combine, tw_vectors_args) X(dots, tw_vectors_args) \
+  X(gram, tw_vectors_args) X(prox, tw_vector_args) X(rstd_of, tw_vector_args) \
   X(update, tw_update_args)                                                                                            \
   X(gelu, tw_gelu_args) X(gelu_grad, tw_gelu_args) X(gelu_tangent, tw_gelu_args)                                       \
   X(add_norm, tw_add_norm_args) X(add_norm_grad, tw_add_norm_args) X(add_norm_tangent, tw_add_norm_args)               \

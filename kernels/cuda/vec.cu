@@ -84,6 +84,85 @@ TW_DEV void dot(const tw_vector_args &a, void *scratch) {
 TW_KERNEL(kThreads, 4) tw_dot_v4_f32(tw_vector_args a, void *scratch) { dot<4>(a, scratch); }
 TW_KERNEL(kThreads, 4) tw_dot_v1_f32(tw_vector_args a, void *scratch) { dot<1>(a, scratch); }
 
+// tw_combine_f32: y (+)= sum over k of s[k]*x[k]. bytes 4n*(k+1), and 4n where y is added to; flops 2nk.
+template <int V>
+TW_DEV void combine(const tw_vectors_args &a) {
+  flat<V>(a.n, [&](auto w, int64_t i) {
+    constexpr int W = decltype(w)::value;
+    Pack<W> y;
+    if (a.accumulate) y = load<W>(a.y + i);
+    for (int k = 0; k < a.k; k++) {
+      const Pack<W> x = load<W>(a.x[k] + i);
+      const float c = a.s[k];
+#pragma unroll
+      for (int e = 0; e < W; e++) y.v[e] = k == 0 && !a.accumulate ? c * x.v[e] : y.v[e] + c * x.v[e];
+    }
+    store<W>(a.y + i, y);
+  });
+}
+TW_KERNEL(kThreads) tw_combine_v4_f32(tw_vectors_args a, void *) { combine<4>(a); }
+TW_KERNEL(kThreads) tw_combine_v1_f32(tw_vectors_args a, void *) { combine<1>(a); }
+
+// dots_parts leaves the parts of the q-th of several sums x*z in scratch, behind those of the sums before it.
+template <int V>
+TW_DEV void dots_parts(const tw_vectors_args &a, int q, const float *x, const float *z, void *scratch) {
+  const int64_t parts = (a.n + kSumElements - 1) / kSumElements;
+  vector_parts<V>(a.n, static_cast<double *>(scratch) + q * parts, [&](auto w, int64_t i) {
+    constexpr int W = decltype(w)::value;
+    const Pack<W> u = load<W>(x + i), v = load<W>(z + i);
+    double s = 0;
+#pragma unroll
+    for (int e = 0; e < W; e++) s += static_cast<double>(u.v[e]) * v.v[e];
+    return s;
+  });
+}
+
+// tw_dots_f32: the parts of sum x[k]*z for every k in scratch, float64; tw_dots_sum_f32 follows. A block goes over the same
+// parts of z k times, which the caches keep. bytes 4n*(k+1), flops 2nk. order as in tw_dot_f32.
+template <int V>
+TW_DEV void dots(const tw_vectors_args &a, void *scratch) {
+  for (int k = 0; k < a.k; k++) dots_parts<V>(a, k, a.x[k], a.z, scratch);
+}
+TW_KERNEL(kThreads, 4) tw_dots_v4_f32(tw_vectors_args a, void *scratch) { dots<4>(a, scratch); }
+TW_KERNEL(kThreads, 4) tw_dots_v1_f32(tw_vectors_args a, void *scratch) { dots<1>(a, scratch); }
+
+// tw_gram_f32: the parts of sum x[i]*x[j] for j <= i in scratch, row by row of the triangle; tw_gram_sum_f32 follows.
+// bytes 4nk, flops nk(k+1). order as in tw_dot_f32.
+template <int V>
+TW_DEV void gram(const tw_vectors_args &a, void *scratch) {
+  for (int i = 0, q = 0; i < a.k; i++)
+    for (int j = 0; j <= i; j++) dots_parts<V>(a, q++, a.x[i], a.x[j], scratch);
+}
+TW_KERNEL(kThreads, 4) tw_gram_v4_f32(tw_vectors_args a, void *scratch) { gram<4>(a, scratch); }
+TW_KERNEL(kThreads, 4) tw_gram_v1_f32(tw_vectors_args a, void *scratch) { gram<1>(a, scratch); }
+
+// parts_sum adds the n float64 of the q-th sum in scratch; thread 0 has the result. order as in tw_sum_f32.
+TW_DEV double parts_sum(int64_t n, int64_t q, const void *scratch) {
+  const double *part = static_cast<const double *>(scratch) + q * n;
+  double s = 0;
+  for (int64_t i = threadIdx.x; i < n; i += kThreads) s += part[i];
+  return block_sum(s);
+}
+
+// tw_dots_sum_f32: v[k] += c * the k-th sum of the n float64 each in scratch. A block to a sum.
+TW_KERNEL(kThreads) tw_dots_sum_f32(tw_vectors_args a, void *scratch) {
+  for (int k = blockIdx.x; k < a.k; k += gridDim.x) {
+    const double s = parts_sum(a.n, k, scratch);
+    if (threadIdx.x == 0) a.v[k] += static_cast<float>(a.c * s);
+  }
+}
+
+// tw_gram_sum_f32: v[i*k+j] = v[j*k+i] = the sum of the pair, of n float64 each in scratch. A block to a pair.
+TW_KERNEL(kThreads) tw_gram_sum_f32(tw_vectors_args a, void *scratch) {
+  int q = 0;
+  for (int i = 0; i < a.k; i++)
+    for (int j = 0; j <= i; j++, q++) {
+      if (q % gridDim.x != blockIdx.x) continue;
+      const double s = parts_sum(a.n, q, scratch);
+      if (threadIdx.x == 0) a.v[i * a.k + j] = a.v[j * a.k + i] = static_cast<float>(s);
+    }
+}
+
 // tw_prox_f32: y += 2c*(x-z), and the parts of sum (x-z)^2 in scratch, float64; tw_sum_f32 follows if the sum is asked for.
 // bytes 16n, flops 6n. order as in tw_dot_f32. y must not alias x or z.
 template <int V>

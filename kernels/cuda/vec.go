@@ -56,6 +56,36 @@ func Dot(q Queue, a *abi.VectorArgs) {
 	sum(q, a.V, n, a.C, a.Accumulate, scratch)
 }
 
+var (
+	combineKernels = named("combine")
+	dotsKernels    = named("dots")
+	gramKernels    = named("gram")
+)
+
+// Combine queues gpu.Combine.
+func Combine(q Queue, a *abi.VectorsArgs) {
+	kernel, width := combineKernels.pick(aligned(a.Y) && aligned(a.X[:]...))
+	launch(q, kernel, blocks(a.N, threads*width), linear(threads), 0, a, 0)
+}
+
+// manyParts launches m sums over vectors that share them, and then their ends.
+func manyParts(q Queue, v variants, ends string, m int, a *abi.VectorsArgs) {
+	kernel, _ := v.pick(aligned(a.Z) && aligned(a.X[:]...))
+	n := (a.N + sumElements - 1) / sumElements
+	scratch := q.Scratch(8 * int(n) * m)
+	launch(q, kernel, blocks(a.N, sumElements), linear(threads), 0, a, scratch)
+	a.N = n
+	launch(q, ends, blocks(int64(m), 1), linear(threads), 0, a, scratch)
+}
+
+// Dots queues gpu.Dots.
+func Dots(q Queue, a *abi.VectorsArgs) { manyParts(q, dotsKernels, "tw_dots_sum_f32", int(a.K), a) }
+
+// Gram queues gpu.Gram.
+func Gram(q Queue, a *abi.VectorsArgs) {
+	manyParts(q, gramKernels, "tw_gram_sum_f32", int(a.K*(a.K+1)/2), a)
+}
+
 // Prox queues gpu.Prox.
 func Prox(q Queue, a *abi.VectorArgs) {
 	n, scratch := parts(q, proxKernels, a)

@@ -168,6 +168,17 @@ func (f Float) Dropout(n int, accumulate bool) Cost { return f.Map(n, 1, 2, accu
 // Dot is the inner product of n elements, also of matrices. Memory bound.
 func (f Float) Dot(n int) Cost { return f.cost(2*n+1, 0, 2*n) }
 
+// Combine is a weighted sum of k vectors of n elements. Memory bound.
+func (f Float) Combine(n, k int, accumulate bool) Cost {
+	return f.cost(n*(k+1)+k+times(accumulate, n), 0, n*(2*k-1)+times(accumulate, n))
+}
+
+// Dots is the inner product of each of k vectors of n elements with another one. Memory bound.
+func (f Float) Dots(n, k int) Cost { return f.cost(n*(k+1)+2*k, 0, 2*n*k) }
+
+// Gram is the inner products between k vectors of n elements. Memory bound.
+func (f Float) Gram(n, k int) Cost { return f.cost(n*k+k*k, 0, n*k*(k+1)) }
+
 // RowDot is the inner product of each of rows. Memory bound.
 func (f Float) RowDot(rows, cols int, accumulate bool) Cost {
 	return f.cost(2*rows*cols+rows+times(accumulate, rows), 0, 2*rows*cols)

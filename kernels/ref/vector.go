@@ -37,6 +37,20 @@ func Dot[T Real](x, y []T) T {
 	return s
 }
 
+// Combine: dst = sum_i s[i]*xs[i], or added to dst.
+func Combine[T Real](dst, s []T, xs [][]T, accumulate bool) {
+	for j := range dst {
+		var v T
+		for i, x := range xs {
+			v += s[i] * x[j]
+		}
+		if accumulate {
+			v += dst[j]
+		}
+		dst[j] = v
+	}
+}
+
 // DotMat returns the sum of x∘y.
 func DotMat[T Real](x, y M[T]) T {
 	var s T

@@ -1,6 +1,7 @@
 package level
 
 import (
+	"slices"
 	"sort"
 	"strings"
 
@@ -20,7 +21,11 @@ const (
 func (s *System) PretrainStep(parts []*batch.Micro, last bool) error {
 	defer s.start(timePretrain)()
 	n := s.Theta
-	s.B.Fill(n.Grad, 0)
+	if last && s.Method(1) != FD { // joinGradients writes the encoder's part
+		s.B.Fill(n.Grad.Slice(n.Params.EncoderLen(), n.Params.Len()), 0)
+	} else {
+		s.B.Fill(n.Grad, 0)
+	}
 	s.B.Fill(s.loss, 0)
 	s.B.Copy(s.lambda0, s.Lambda)
 	s.parts = parts
@@ -90,32 +95,51 @@ func (s *System) pretrainGroup(g int, part *batch.Micro, last bool) {
 
 // joinGradients forms the gradient of the weighted sum from the parts that were kept apart, and their Gram matrix.
 func (s *System) joinGradients() {
-	n := s.Theta
-	enc := n.encoder(n.Grad)
-	heads := n.Grad.Slice(n.Params.EncoderLen(), n.Params.Len())
-	for _, group := range s.Pre.Groups() {
-		switch s.Method(len(group)) {
-		case Dot:
-			for _, i := range group {
-				weight := s.Lambda.Slice(i, i+1)
-				s.B.Axpy(enc, 1, weight, s.objGrad[i])
-				if r := s.headRange[i]; r[1] > r[0] {
-					s.B.Axpy(heads.Slice(r[0], r[1]), 1, weight, s.headGrad.Slice(r[0], r[1]))
-				}
-			}
-		case JVP:
-			s.B.Axpy(enc, 1, gpu.Buffer{}, s.objGrad[group[0]])
-		}
-	}
 	kinds := s.kinds()
-	s.rows[len(s.rows)-1].gradients = s.GradientNames()
-	gram := func(i, j int) gpu.Buffer { return s.gram.Slice(i*len(kinds)+j, i*len(kinds)+j+1) }
-	for i := range kinds {
-		for j := range i + 1 {
-			s.B.Dot(gram(i, j), 1, s.objGrad[kinds[i][0]], s.objGrad[kinds[j][0]], false)
-			s.B.Copy(gram(j, i), gram(i, j))
+	if len(kinds) == 0 {
+		return
+	}
+	n := s.Theta
+	parts := make([]gpu.Buffer, len(kinds))
+	for k, of := range kinds {
+		parts[k] = s.objGrad[of[0]]
+	}
+	weights := s.Lambda
+	if !s.allApart() { // the gradient of a pass is weighted already
+		weights = s.arena.Alloc(len(kinds))
+		defer s.arena.Free(weights)
+		for k, of := range kinds {
+			if s.byPass(of[0]) {
+				s.B.Fill(weights.Slice(k, k+1), 1)
+			} else {
+				s.B.Copy(weights.Slice(k, k+1), s.Lambda.Slice(of[0], of[0]+1))
+			}
 		}
 	}
+	s.B.Combine(n.encoder(n.Grad), weights, parts, false)
+	heads := n.Grad.Slice(n.Params.EncoderLen(), n.Params.Len())
+	for i, r := range s.headRange {
+		if r[1] > r[0] && !s.byPass(i) {
+			s.B.Axpy(heads.Slice(r[0], r[1]), 1, s.Lambda.Slice(i, i+1), s.headGrad.Slice(r[0], r[1]))
+		}
+	}
+	s.rows[len(s.rows)-1].gradients = s.GradientNames()
+	s.B.Gram(s.gram.Slice(0, len(kinds)*len(kinds)), parts)
+}
+
+// byPass reports whether the derivative of an objective is taken by sweeping its pass.
+func (s *System) byPass(objective int) bool {
+	for _, g := range s.Pre.Groups() {
+		if slices.Contains(g, objective) {
+			return s.Method(len(g)) == JVP
+		}
+	}
+	return false
+}
+
+// allApart reports whether the gradient of every objective is kept apart.
+func (s *System) allApart() bool {
+	return !slices.ContainsFunc(s.Pre.Groups(), func(g []int) bool { return s.Method(len(g)) != Dot })
 }
 
 // kinds lists the encoder gradients of the iteration, each by the objectives it belongs to: one, or a group that shares a pass.

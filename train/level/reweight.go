@@ -90,6 +90,9 @@ func (s *System) chain() error {
 func (s *System) derivatives(w gpu.Buffer) {
 	n := s.Theta
 	enc, all := n.Params.EncoderLen(), n.Params.Len()
+	if s.allApart() {
+		s.B.Dots(s.h, 1, s.objGrad, w.Slice(0, enc))
+	}
 	for g, group := range s.Pre.Groups() {
 		if s.Method(len(group)) == JVP {
 			direction := n.Params.BindSplit(w.Slice(0, enc), gpu.Buffer{})
@@ -105,7 +108,9 @@ func (s *System) derivatives(w gpu.Buffer) {
 		}
 		for _, i := range group {
 			h := s.h.Slice(i, i+1)
-			s.B.Dot(h, 1, s.objGrad[i], w.Slice(0, enc), true)
+			if !s.allApart() {
+				s.B.Dot(h, 1, s.objGrad[i], w.Slice(0, enc), true)
+			}
 			if r := s.headRange[i]; n.clips && r[1] > r[0] {
 				s.B.Dot(h, 1, s.headGrad.Slice(r[0], r[1]), w.Slice(enc, all).Slice(r[0], r[1]), true)
 			}
