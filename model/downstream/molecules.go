@@ -54,12 +54,14 @@ func (m *molecules) Declare(params, states *param.Table, outputs int) {
 	}
 }
 
-func (m *molecules) Initial(params *param.Table, seed uint64) []float64 { return params.Initial(seed) }
+func (m *molecules) Initial(params *param.Table, seed uint64) ([]float64, error) {
+	return params.Initial(seed), nil
+}
 
 func (m *molecules) Len() int { return m.set.Len() }
 
 // Pack shares rows throughout where no dropout tells atoms apart.
-func (m *molecules) Pack(host *batch.Host, index []int, train bool) any {
+func (m *molecules) Pack(host *batch.Host, index []int, train bool) (any, error) {
 	var u gnn.Union
 	u.Reset(len(m.cfg.Features.AtomFields))
 	for _, i := range index {
@@ -73,7 +75,7 @@ func (m *molecules) Pack(host *batch.Host, index []int, train bool) any {
 		sharing = gnn.ShareNone
 	}
 	// A builder of its own: the loader prepares batches while the engine evaluates.
-	return gnn.NewBuilder(m.cfg).Pack(host, &u, sharing)
+	return gnn.NewBuilder(m.cfg).Pack(host, &u, sharing), nil
 }
 
 func (m *molecules) Embed(t *tape.Tape, packed any, d *batch.Device, pass tape.Pass) *tape.Var {

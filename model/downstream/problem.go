@@ -17,12 +17,12 @@ type Network interface {
 	// Declare adds the encoder's parameters and running statistics, ends the encoder's part, and adds the head's.
 	Declare(params, states *param.Table, outputs int)
 	// Initial returns the starting values of the declared parameters.
-	Initial(params *param.Table, seed uint64) []float64
+	Initial(params *param.Table, seed uint64) ([]float64, error)
 	// Len returns the number of examples.
 	Len() int
 	// Pack appends the arrays of a batch of examples and returns what Embed and Predict need to find them. With train false no
 	// dropout is expected.
-	Pack(host *batch.Host, index []int, train bool) any
+	Pack(host *batch.Host, index []int, train bool) (any, error)
 	// Embed returns a row per example: what the encoder makes of it.
 	Embed(t *tape.Tape, packed any, d *batch.Device, pass tape.Pass) *tape.Var
 	// Predict returns the predictions (examples, outputs).
@@ -71,7 +71,7 @@ func (p *Problem) Params() *param.Table { return p.params }
 func (p *Problem) States() *param.Table { return p.states }
 
 // Initial returns the starting values of the parameters.
-func (p *Problem) Initial(seed uint64) []float64 { return p.net.Initial(p.params, seed) }
+func (p *Problem) Initial(seed uint64) ([]float64, error) { return p.net.Initial(p.params, seed) }
 
 // prepared is what a micro-batch remembers.
 type prepared struct {
@@ -89,7 +89,11 @@ func (p *Problem) Prepare(index []int, micro int, train bool) ([]*batch.Micro, e
 	for m := range micro {
 		part := &batch.Micro{}
 		of := index[m*len(index)/micro : (m+1)*len(index)/micro]
-		d := &prepared{packed: p.net.Pack(&part.Host, of, train)}
+		packed, err := p.net.Pack(&part.Host, of, train)
+		if err != nil {
+			return nil, err
+		}
+		d := &prepared{packed: packed}
 		count += p.label(&part.Host, d, of)
 		part.Detail = d
 		parts = append(parts, part)

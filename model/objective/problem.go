@@ -90,7 +90,7 @@ func (p *Problem) Params() *param.Table { return p.params }
 func (p *Problem) States() *param.Table { return p.states }
 
 // Initial returns the starting values of the parameters.
-func (p *Problem) Initial(seed uint64) []float64 { return p.params.Initial(seed) }
+func (p *Problem) Initial(seed uint64) ([]float64, error) { return p.params.Initial(seed), nil }
 
 // Names lists the objectives.
 func (p *Problem) Names() []string { return p.names }
@@ -102,15 +102,7 @@ func (p *Problem) Groups() [][]int { return p.groups }
 func (p *Problem) Len() int { return p.pool.Set.Len() }
 
 // EncoderCount returns the number of the encoder's parameters, without padding.
-func (p *Problem) EncoderCount() int {
-	n := 0
-	for _, e := range p.params.Entries() {
-		if e.Offset < p.params.EncoderLen() {
-			n += e.Rows * e.Cols
-		}
-	}
-	return n
-}
+func (p *Problem) EncoderCount() int { return p.params.EncoderCount() }
 
 // prepared is what a micro-batch remembers between the host's and the device's half.
 type prepared struct {

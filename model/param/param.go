@@ -130,6 +130,17 @@ func (t *Table) Count() int {
 	return n
 }
 
+// EncoderCount returns the number of the encoder's parameters, without padding.
+func (t *Table) EncoderCount() int {
+	n := 0
+	for _, e := range t.entries {
+		if e.Offset < t.encoder {
+			n += e.Rows * e.Cols
+		}
+	}
+	return n
+}
+
 // Initial returns the starting values. Each tensor's numbers depend on the seed and on its name only, so that adding an
 // objective leaves the rest of the network as it was.
 func (t *Table) Initial(seed uint64) []float64 {

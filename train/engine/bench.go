@@ -168,7 +168,11 @@ func BenchEmbed(ctx context.Context, c Config, rounds int, con *runlog.Console) 
 	if err != nil {
 		return nil, err
 	}
-	value, running := fin.Initial(c.Seed), fin.States().Initial(c.Seed)
+	value, err := fin.Initial(c.Seed)
+	if err != nil {
+		return nil, err
+	}
+	running := fin.States().Initial(c.Seed)
 	p, err := newPredictor(b, fin, value, running)
 	if err != nil {
 		return nil, err

@@ -339,7 +339,9 @@ func (r *run) retrain(parent context.Context) error {
 		return err
 	}
 	if r.state.Step == 0 {
-		r.sys.BeginRetraining(opt, r.cfg.RetrainSteps)
+		if err := r.sys.BeginRetraining(opt, r.cfg.RetrainSteps); err != nil {
+			return err
+		}
 	}
 	train := r.order(r.task.Split.Train, r.cfg.FinetuneBatch, seedRetrain)
 	batches := r.prefetch(ctx, r.state.Step, func(t int) iteration {

@@ -23,7 +23,7 @@ type Pretraining interface {
 	Params() *param.Table
 	States() *param.Table
 	// Initial returns the starting values of the parameters.
-	Initial(seed uint64) []float64
+	Initial(seed uint64) ([]float64, error)
 	// Names lists the objectives; an objective's own parameters are named "heads.<name>.…".
 	Names() []string
 	// Groups lists the objectives that share a forward pass.
@@ -37,7 +37,7 @@ type Pretraining interface {
 type Finetuning interface {
 	Params() *param.Table
 	States() *param.Table
-	Initial(seed uint64) []float64
+	Initial(seed uint64) ([]float64, error)
 	Loss(t *tape.Tape, part *batch.Micro, d *batch.Device, pass tape.Pass, value gpu.Buffer) *tape.Loss
 }
 

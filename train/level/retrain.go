@@ -4,10 +4,13 @@ import "tapweight/train/optim"
 
 // BeginRetraining prepares ω for finetuning from the pretrained encoder, without the proximal term: a fresh head, the encoder
 // and running statistics of θ, a fresh optimiser with a schedule over total updates.
-func (s *System) BeginRetraining(opt optim.Config, total int) {
+func (s *System) BeginRetraining(opt optim.Config, total int) error {
 	n := s.Omega
+	fresh, err := s.Fin.Initial(s.Opts.Seed)
+	if err != nil {
+		return err
+	}
 	s.SetRetraining(opt, total)
-	fresh := s.Fin.Initial(s.Opts.Seed)
 	s.B.Upload(n.Value, fresh)
 	s.B.Copy(n.encoder(n.Value), s.Theta.encoder(s.Theta.Value))
 	for _, v := range n.Vectors() {
@@ -20,6 +23,7 @@ func (s *System) BeginRetraining(opt optim.Config, total int) {
 		s.B.Copy(n.Running.Slice(0, k), s.Theta.Running.Slice(0, k))
 		n.Batches = s.Theta.Batches
 	}
+	return nil
 }
 
 // SetRetraining switches to the settings of retraining without touching the state: for a resumed run.

@@ -102,7 +102,14 @@ func New(b gpu.Backend, pre Pretraining, fin Finetuning, o Options) (*System, er
 		return nil, err
 	}
 	s.Begin()
-	theta, omega := pre.Initial(o.Seed), fin.Initial(o.Seed)
+	theta, err := pre.Initial(o.Seed)
+	if err != nil {
+		return nil, err
+	}
+	omega, err := fin.Initial(o.Seed)
+	if err != nil {
+		return nil, err
+	}
 	copy(omega, theta[:pre.Params().EncoderLen()])
 	b.Upload(s.Theta.Value, theta)
 	b.Upload(s.Omega.Value, omega)

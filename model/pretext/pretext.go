@@ -1,0 +1,125 @@
+// Package pretext holds the pretraining objectives for texts, one file each, and the problem of Level I that they form
+// together.
+//
+// An [Objective] builds sequences of its own from the segments of a batch, declares its head, and computes its loss forward
+// only; the tape does the rest. Each has a forward pass of its own, so that the gradients apart, which the hypergradient needs,
+// cost nothing. To add one: write a file with a type that implements Objective and a register call; nothing else changes.
+package pretext
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sort"
+	"strings"
+
+	"tapweight/gpu"
+	"tapweight/model/batch"
+	"tapweight/model/param"
+	"tapweight/model/tape"
+	"tapweight/model/text"
+	"tapweight/model/transformer"
+)
+
+// Objective is one pretraining task.
+type Objective interface {
+	// Declare adds the head's parameters, named under prefix.
+	Declare(params *param.Table, prefix string, enc *transformer.Encoder)
+	// Build makes the sequences of a batch and its targets. count is the number of terms the loss is averaged over; a batch that
+	// has none gives 0. Over accumulated micro-batches the counts are added, so that the loss is one mean over the whole batch.
+	Build(in *Building) (labels any, count float64)
+	// Loss computes the loss, each term times f.Scale, adding its value to f.Value.
+	Loss(f *Forward) *tape.Loss
+}
+
+// headed is an objective whose head Hugging Face folders may hold.
+type headed interface{ module() transformer.Module }
+
+// Building is what Build works with.
+type Building struct {
+	Host      *batch.Host
+	Pool      *Pool
+	Index     []int // the batch's segments in the pool
+	Tokenizer *text.Tokenizer
+	Options   Options
+	Rand      *rand.Rand // the objective's own stream for this step
+
+	sequences []transformer.Sequence
+	tokens    int32
+}
+
+// Single appends the sequence of one text and returns its ids, which may be edited, and the row of the first among all tokens.
+func (in *Building) Single(ids []int32) (sequence []int32, first int32) { return in.Pair(ids, nil) }
+
+// Pair appends the sequence of two texts.
+func (in *Building) Pair(a, b []int32) (sequence []int32, first int32) {
+	ids, types := in.Tokenizer.Wrap(nil, nil, a, b, in.Options.MaxTokens)
+	first = in.tokens
+	in.sequences = append(in.sequences, transformer.Sequence{IDs: ids, Types: types})
+	in.tokens += int32(len(ids))
+	return ids, first
+}
+
+// Pick appends the matrix that picks rows out of those of all tokens. Call it when all sequences are there.
+func (in *Building) Pick(rows []int32) batch.Sparse {
+	return batch.PackGather(in.Host, int(in.tokens), rows)
+}
+
+// Options are the settings of objectives.
+type Options struct {
+	MaxTokens  int  // of a sequence, with its special tokens
+	WholeWords bool // mlm masks whole words instead of tokens
+	SwapHalves bool // sop swaps the halves of a segment instead of two consecutive segments
+}
+
+// Forward is what Loss works with.
+type Forward struct {
+	T      *tape.Tape
+	Device *batch.Device
+	Pass   tape.Pass
+	Labels any
+	Scale  float64    // 1/count of the whole batch
+	Value  gpu.Buffer // one float
+	Hidden *tape.Var  // rows of the tokens after the last layer
+}
+
+// constructor makes an objective.
+type constructor struct {
+	about string
+	make  func() Objective
+}
+
+var registry = map[string]constructor{}
+
+// register makes an objective known under a name. about is one line with its source.
+func register(name, about string, make func() Objective) { registry[name] = constructor{about, make} }
+
+// Names lists the known objectives in alphabetical order.
+func Names() []string {
+	var names []string
+	for n := range registry {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// About returns an objective's one-line description.
+func About(name string) string { return registry[name].about }
+
+// Check reports an unknown or repeated name.
+func Check(names []string) error {
+	seen := map[string]bool{}
+	for _, n := range names {
+		if _, ok := registry[n]; !ok {
+			return fmt.Errorf("objective %q is not one of %s", n, strings.Join(Names(), ", "))
+		}
+		if seen[n] {
+			return fmt.Errorf("objective %q is listed twice", n)
+		}
+		seen[n] = true
+	}
+	if len(names) == 0 {
+		return fmt.Errorf("no objective given; choose from %s", strings.Join(Names(), ", "))
+	}
+	return nil
+}
