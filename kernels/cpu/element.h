@@ -54,37 +54,85 @@ void activate_grad(const tw_element_args *a) {
   });
 }
 
-// Philox4x32-10, Salmon 2011.
-inline void philox(uint32_t c[4], uint32_t k0, uint32_t k1) {
-  for (int i = 0; i < 10; i++) {
-    const uint64_t p = static_cast<uint64_t>(c[0]) * 0xD2511F53u, q = static_cast<uint64_t>(c[2]) * 0xCD9E8D57u;
-    const uint32_t c0 = static_cast<uint32_t>(q >> 32) ^ c[1] ^ k0, c2 = static_cast<uint32_t>(p >> 32) ^ c[3] ^ k1;
-    c[0] = c0;
-    c[1] = static_cast<uint32_t>(q);
-    c[2] = c2;
-    c[3] = static_cast<uint32_t>(p);
-    k0 += 0x9E3779B9u;
-    k1 += 0xBB67AE85u;
+typedef uint64_t wide __attribute__((vector_size(4 * TW_LANES)));
+
+// halves returns the products of the lower halves of the lanes.
+inline wide halves(wide x, wide y) {
+#if TW_LANES == 16
+  return reinterpret_cast<wide>(_mm512_mul_epu32(reinterpret_cast<__m512i>(x), reinterpret_cast<__m512i>(y)));
+#else
+  return reinterpret_cast<wide>(_mm256_mul_epu32(reinterpret_cast<__m256i>(x), reinterpret_cast<__m256i>(y)));
+#endif
+}
+
+// philox writes the words of Philox4x32-10 (Salmon 2011) of at least count blocks from the first on, four a block, to out, which has
+// room for four vectors more. Lanes are blocks; what is in the upper half of a lane does not matter until the end.
+inline void philox(uint64_t first, int64_t count, uint32_t stream, uint32_t step, uint64_t seed, uint32_t *out) {
+  constexpr int lanes = TW_LANES / 2;
+  const wide m0 = wide{} + 0xD2511F53u, m1 = wide{} + 0xCD9E8D57u, low = wide{} + 0xFFFFFFFFu;
+  wide block, left, right;
+  for (int l = 0; l < lanes; l++) {
+    block[l] = first + l;
+    left[l] = l / 2 + lanes * (l % 2);  // of both operands by turns
+    right[l] = left[l] + lanes / 2;
+  }
+  for (int64_t b = 0; b < count; b += lanes, block += lanes) {
+    uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
+    wide c0 = block, c1 = block >> 32, c2 = wide{} + stream, c3 = wide{} + step;
+    for (int i = 0; i < 10; i++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
+      const wide p = halves(c0, m0), q = halves(c2, m1);
+      c0 = (q >> 32) ^ c1 ^ (wide{} + k0);
+      c2 = (p >> 32) ^ c3 ^ (wide{} + k1);
+      c1 = q;
+      c3 = p;
+    }
+    const wide x = (c0 & low) | c1 << 32, y = (c2 & low) | c3 << 32, z[2] = {__builtin_shuffle(x, y, left), __builtin_shuffle(x, y, right)};
+    memcpy(out + 4 * b, z, sizeof z);
   }
 }
 
+// dropper tells which elements of rows of n dropout keeps: those whose word is not below the threshold.
+struct dropper {
+  int64_t n;
+  uint64_t seed;
+  uint32_t step, stream;
+  int32_t threshold;  // of the upper 24 bits: u < p exactly where word>>8 < ceil(p 2^24)
+  float scale;
+
+  template <class Args>
+  dropper(const Args *a, int64_t cols)
+      : n(cols), seed(a->seed), step(a->step), stream(a->stream), threshold(static_cast<int32_t>(std::ceil(a->p * (1 << 24)))),
+        scale(static_cast<float>(1 / (1 - a->p))) {}
+
+  // words of row r, which live until the calling thread asks for the next.
+  const uint32_t *words(int64_t r) const {
+    uint32_t *w = room<uint32_t, 1>(n + 5 * TW_LANES);
+    const uint64_t from = static_cast<uint64_t>(r) * n;
+    if (threshold > 0)
+      philox(from / 4, chunks(from % 4 + n, 4), stream, step, seed, w);
+    else
+      std::fill_n(w, n + 3, 0u);
+    return w + from % 4;
+  }
+  float operator()(uint32_t word, float v) const {
+    const float kept = v * scale;
+    return static_cast<int32_t>(word >> 8) < threshold ? 0 : kept;
+  }
+};
+
 void dropout(const tw_element_args *a) {
   const int64_t n = a->x.cols;
-  const float keep = static_cast<float>(1 / (1 - a->p));
+  const dropper drop(a, n);
   over(a->x.rows, a->x.rows * n * 8, [&](int64_t r) {
     const float *x = row(a->x, r);
     float *y = row(a->y, r);
-    uint64_t block = ~0ull;
-    uint32_t w[4];
-    for (int64_t j = 0; j < n; j++) {
-      const uint64_t i = static_cast<uint64_t>(r) * n + j;
-      if (i / 4 != block) {
-        block = i / 4;
-        w[0] = static_cast<uint32_t>(block), w[1] = static_cast<uint32_t>(block >> 32), w[2] = a->stream, w[3] = a->step;
-        philox(w, static_cast<uint32_t>(a->seed), static_cast<uint32_t>(a->seed >> 32));
-      }
-      const float v = (w[i % 4] >> 8) * (1.0 / (1 << 24)) < a->p ? 0 : x[j] * keep;
-      y[j] = a->accumulate ? y[j] + v : v;
+    const uint32_t *w = drop.words(r);
+    if (a->accumulate) {
+#pragma omp simd
+      for (int64_t j = 0; j < n; j++) y[j] += drop(w[j], x[j]);
+    } else {
+#pragma omp simd
+      for (int64_t j = 0; j < n; j++) y[j] = drop(w[j], x[j]);
     }
   });
 }

@@ -24,7 +24,8 @@ inline void add_to(float *dst, const double *sum, int64_t n) {
 // fit of the absolute error of a Phi(-a): 2e-8. The same exponential gives the density.
 struct gelu_exact {
   static inline void both(float x, float *y, float *slope) {
-    const float a = std::fabs(x), e = fast_exp(-0.5f * x * x), t = 1 / (1 + 0.34f * a);
+    // std::fabs is not inlined under other optimisation options, and a call keeps the loop from being vectorised.
+    const float a = __builtin_fabsf(x), e = fast_exp(-0.5f * x * x), t = 1 / (1 + 0.34f * a);
     float p = 0.04377686232328415f;
     p = p * t - 0.19606119394302368f;
     p = p * t + 0.25638121366500854f;
@@ -63,10 +64,10 @@ inline void gelu_of(const tw_gelu_args *a) {
   each(a->x.rows, kTokens, a->x.rows * n * 8, [&](int64_t lo, int64_t hi) {
     for (int64_t r = lo; r < hi; r++) {
       const float *x = row(a->x, r);
-      float *y = row(a->y, r), slope;
-#pragma omp simd private(slope)
+      float *y = row(a->y, r);
+#pragma omp simd
       for (int64_t j = 0; j < n; j++) {
-        float v;
+        float v, slope;
         Form::both(x[j] + bias[j], &v, &slope);
         y[j] = v;
       }
@@ -80,19 +81,21 @@ inline void gelu_grad_of(const tw_gelu_args *a) {
   std::vector<float> none;
   std::vector<double> sum(n);
   const float *bias = zeros(a->bias, n, &none);
-  const bool keep = a->accumulate;
   sum_chunks(a->x.rows, n, a->x.rows * n * 8, sum.data(), [&](int64_t lo, int64_t hi, float *acc) {
     for (int64_t r = lo; r < hi; r++) {
       const float *x = row(a->x, r), *dy = row(a->dy, r);
       float *dx = row(a->dx, r);
+      auto put = [&](auto old) {
 #pragma omp simd
-      for (int64_t j = 0; j < n; j++) {
-        float y, slope;
-        Form::both(x[j] + bias[j], &y, &slope);
-        const float d = slope * dy[j];
-        acc[j] += d;
-        dx[j] = (keep ? dx[j] : 0) + d;
-      }
+        for (int64_t j = 0; j < n; j++) {
+          float y, slope;
+          Form::both(x[j] + bias[j], &y, &slope);
+          const float d = slope * dy[j];
+          acc[j] += d;
+          dx[j] = old(dx[j]) + d;
+        }
+      };
+      a->accumulate ? put([](float v) { return v; }) : put([](float) { return 0.0f; });
     }
   });
   add_to(a->dbias, sum.data(), n);
@@ -122,53 +125,6 @@ void gelu_grad(const tw_gelu_args *a) { a->tanh ? gelu_grad_of<gelu_tanh>(a) : g
 void gelu_tangent(const tw_gelu_args *a) { a->tanh ? gelu_tangent_of<gelu_tanh>(a) : gelu_tangent_of<gelu_exact>(a); }
 
 // ---------------------------------------------------------------- AddNorm
-
-// philox_words writes the words of count blocks from the first on, four a block, a multiple of 16 blocks.
-inline void philox_words(uint64_t first, int64_t count, uint32_t stream, uint32_t step, uint64_t seed, uint32_t *out) {
-  for (int64_t b = 0; b < count; b += 16) {
-    uint32_t c0[16], c1[16], c2[16], c3[16], k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
-    for (int l = 0; l < 16; l++) {
-      const uint64_t i = first + b + l;
-      c0[l] = static_cast<uint32_t>(i), c1[l] = static_cast<uint32_t>(i >> 32), c2[l] = stream, c3[l] = step;
-    }
-    for (int i = 0; i < 10; i++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u)
-#pragma omp simd
-      for (int l = 0; l < 16; l++) {
-        const uint64_t p = static_cast<uint64_t>(c0[l]) * 0xD2511F53u, q = static_cast<uint64_t>(c2[l]) * 0xCD9E8D57u;
-        c0[l] = static_cast<uint32_t>(q >> 32) ^ c1[l] ^ k0;
-        c1[l] = static_cast<uint32_t>(q);
-        c2[l] = static_cast<uint32_t>(p >> 32) ^ c3[l] ^ k1;
-        c3[l] = static_cast<uint32_t>(p);
-      }
-    for (int l = 0; l < 16; l++) {
-      uint32_t *w = out + 4 * (b + l);
-      w[0] = c0[l], w[1] = c1[l], w[2] = c2[l], w[3] = c3[l];
-    }
-  }
-}
-
-// dropper tells which elements of rows of n dropout keeps: those whose word is not below the threshold.
-struct dropper {
-  const tw_add_norm_args *a;
-  int64_t n;
-  int32_t threshold;  // of the upper 24 bits: u < p exactly where word>>8 < ceil(p 2^24)
-  float scale;
-
-  dropper(const tw_add_norm_args *args, int64_t cols)
-      : a(args), n(cols), threshold(static_cast<int32_t>(std::ceil(args->p * (1 << 24)))), scale(static_cast<float>(1 / (1 - args->p))) {}
-
-  // words of row r, which live until the calling thread asks for the next.
-  const uint32_t *words(int64_t r) const {
-    uint32_t *w = room<uint32_t, 1>(n + 128);
-    const uint64_t from = static_cast<uint64_t>(r) * n;
-    if (threshold > 0)
-      philox_words(from / 4, chunks(from % 4 + n, 4), a->stream, a->step, a->seed, w);
-    else
-      std::fill_n(w, n + 3, 0u);
-    return w + from % 4;
-  }
-  float operator()(uint32_t word, float v) const { return static_cast<int32_t>(word >> 8) < threshold ? 0 : v * scale; }
-};
 
 // branch writes z = r + dropout(x + bias) and returns the sum of z.
 inline float branch(const dropper &drop, int64_t i, float *z, const float *r, const float *x, const float *bias) {
@@ -208,31 +164,34 @@ void add_norm_grad(const tw_add_norm_args *a) {
   const int64_t n = a->z.cols;
   const dropper drop(a, n);
   std::vector<double> sum(3 * n);
-  const bool keep = a->accumulate;
-  const float *__restrict gamma = a->gamma;
   sum_chunks(a->z.rows, 3 * n, a->z.rows * n * 4, sum.data(), [&](int64_t lo, int64_t hi, float *acc) {
     std::vector<float> spare(2 * n);
+    const float *gamma = a->gamma;  // here: a pointer captured by reference is read for every element, which nothing vectorises
     float *__restrict dgamma = acc, *__restrict dbeta = acc + n, *__restrict dbias = acc + 2 * n;
     for (int64_t i = lo; i < hi; i++) {
       const float *z = row(a->z, i), *dy = row(a->dy, i), mean = a->mean[i], rstd = a->rstd[i];
-      float *dx = a->dx.p ? row(a->dx, i) : spare.data(), *dr = a->dr.p ? row(a->dr, i) : spare.data() + n, s0 = 0, s1 = 0;
+      float *dx = a->dx.p ? row(a->dx, i) : spare.data(), *dz = a->dr.p && !a->accumulate ? row(a->dr, i) : spare.data() + n, s0 = 0, s1 = 0;
 #pragma omp simd reduction(+ : s0, s1)
       for (int64_t j = 0; j < n; j++) {
-        const float xhat = (z[j] - mean) * rstd, g = dy[j] * gamma[j];
-        dgamma[j] += dy[j] * xhat;
-        dbeta[j] += dy[j];
+        const float g = dy[j] * gamma[j];
         s0 += g;
-        s1 += g * xhat;
+        s1 += g * ((z[j] - mean) * rstd);
       }
       s0 /= n;
       s1 /= n;
       const uint32_t *w = drop.words(i);
 #pragma omp simd
       for (int64_t j = 0; j < n; j++) {
-        const float dz = rstd * (dy[j] * gamma[j] - s0 - (z[j] - mean) * rstd * s1), d = drop(w[j], dz);
+        const float xhat = (z[j] - mean) * rstd, v = rstd * (dy[j] * gamma[j] - s0 - xhat * s1), d = drop(w[j], v);
+        dgamma[j] += dy[j] * xhat;
+        dbeta[j] += dy[j];
         dbias[j] += d;
         dx[j] = d;
-        dr[j] = (keep ? dr[j] : 0) + dz;
+        dz[j] = v;
+      }
+      if (a->dr.p && a->accumulate) {
+        float *__restrict dr = row(a->dr, i);
+        for (int64_t j = 0; j < n; j++) dr[j] += dz[j];
       }
     }
   });

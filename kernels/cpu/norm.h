@@ -182,9 +182,9 @@ void layer_norm(const tw_norm_args *a) {
 
 void layer_norm_grad(const tw_norm_args *a) {
   const int64_t n = a->x.cols, rows = a->x.rows;
-  const bool relu = a->relu;
   std::vector<double> sum(2 * n);
   column_sums<2>(rows, n, sum.data(), [&](int64_t r, float *__restrict acc) {
+    const bool relu = a->relu;
     const float *__restrict x = row(a->x, r), *__restrict y = row(a->y, r), *__restrict dy = row(a->dy, r);
     float *__restrict acx = acc + n;
     const float mean = a->mean[r], rstd = a->rstd[r];
@@ -203,11 +203,12 @@ void layer_norm_grad(const tw_norm_args *a) {
     for (int64_t r = lo; r < hi; r++) {
       const float *x = row(a->x, r), *y = row(a->y, r), *dy = row(a->dy, r);
       float *dx = row(a->dx, r);
-      const float mean = a->mean[r], rstd = a->rstd[r];
+      const bool relu = a->relu;
+      const float mean = a->mean[r], rstd = a->rstd[r], *gamma = a->gamma;
       float s0 = 0, s1 = 0;
 #pragma omp simd reduction(+ : s0, s1)
       for (int64_t j = 0; j < n; j++) {
-        const float g = (relu && !(y[j] > 0) ? 0 : dy[j]) * a->gamma[j];
+        const float g = (relu && !(y[j] > 0) ? 0 : dy[j]) * gamma[j];
         s0 += g;
         s1 += g * (x[j] - mean) * rstd;
       }
@@ -217,7 +218,7 @@ void layer_norm_grad(const tw_norm_args *a) {
         for (int64_t j = 0; j < n; j++) dx[j] = 0;
 #pragma omp simd
       for (int64_t j = 0; j < n; j++) {
-        const float g = (relu && !(y[j] > 0) ? 0 : dy[j]) * a->gamma[j];
+        const float g = (relu && !(y[j] > 0) ? 0 : dy[j]) * gamma[j];
         dx[j] += rstd * (g - s0 - (x[j] - mean) * rstd * s1);
       }
     }
