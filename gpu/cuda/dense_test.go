@@ -87,3 +87,13 @@ func matrix(t *testing.T, b *Backend, rng *rand.Rand, rows, cols int, transposed
 	b.Upload(buf, v)
 	return operand{gpu.MatOf(buf, rows, cols, ld), v, transposed}
 }
+
+func vector(t *testing.T, b *Backend, rng *rand.Rand, n int) gpu.Buffer {
+	v := make([]float64, n)
+	for i := range v {
+		v[i] = rng.NormFloat64()
+	}
+	buf := alloc(t, b, n)
+	b.Upload(buf, v)
+	return buf
+}

@@ -23,6 +23,7 @@ import (
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"tapweight/gpu"
@@ -39,10 +40,23 @@ type testCase struct {
 func RunAll(t *testing.T, b gpu.Backend) {
 	t.Run("Memory", func(t *testing.T) { testMemory(t, b) })
 	t.Run("Shapes", func(t *testing.T) { testShapes(t, b) })
-	for _, family := range []struct {
-		name  string
-		cases []testCase
-	}{
+	for _, f := range families(b) {
+		t.Run(f.name, func(t *testing.T) {
+			for _, c := range f.cases {
+				t.Run(c.name, func(t *testing.T) { runCase(t, b, c) })
+			}
+		})
+	}
+}
+
+type family struct {
+	name  string
+	cases []testCase
+}
+
+// families returns the cases of all operations that a device has.
+func families(b gpu.Backend) []family {
+	return []family{
 		{"Dense", denseCases()},
 		{"Sparse", sparseCases()},
 		{"Attention", attentionCases()},
@@ -52,12 +66,6 @@ func RunAll(t *testing.T, b gpu.Backend) {
 		{"Loss", lossCases()},
 		{"Vector", vectorCases()},
 		{"Encoder", encodersOf(b)},
-	} {
-		t.Run(family.name, func(t *testing.T) {
-			for _, c := range family.cases {
-				t.Run(c.name, func(t *testing.T) { runCase(t, b, c) })
-			}
-		})
 	}
 }
 
@@ -72,11 +80,15 @@ func runCase(t *testing.T, b gpu.Backend, c testCase) {
 	}
 }
 
-// check compares one case on the device with the oracle.
-func check(b gpu.Backend, c testCase) (seed uint64, errs []error) {
+func seedOf(c testCase) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(c.name))
-	seed = h.Sum64()
+	return h.Sum64()
+}
+
+// check compares one case on the device with the oracle.
+func check(b gpu.Backend, c testCase) (seed uint64, errs []error) {
+	seed = seedOf(c)
 	var runs [5][]result
 	for i, device := range []struct {
 		name   string
@@ -121,6 +133,42 @@ type layout struct {
 	fill  float64            // what unset memory, padding and guards hold
 	guard int                // elements before and after every buffer
 	pad   func(cols int) int // leading dimension; nil means tight
+}
+
+// perOperation is how many cases Same takes of each operation.
+const perOperation = 8
+
+// Same holds two devices to the same bits in cases of every operation that lie evenly among those of RunAll, from small to large:
+// for what must make no difference, like the number of threads or the size of a grid.
+func Same(t *testing.T, a, b gpu.Backend) {
+	for _, f := range families(b) {
+		byOp := map[string][]testCase{}
+		for _, c := range f.cases {
+			op, _, _ := strings.Cut(c.name, "/")
+			byOp[op] = append(byOp[op], c)
+		}
+		for _, cases := range byOp {
+			for i := range min(perOperation, len(cases)) {
+				c := cases[len(cases)-1-i*len(cases)/perOperation]
+				t.Run(f.name+"/"+c.name, func(t *testing.T) { same(t, a, b, c) })
+			}
+		}
+	}
+}
+
+func same(t *testing.T, a, b gpu.Backend, c testCase) {
+	for _, l := range []layout{{fill: math.NaN(), guard: 16, pad: gpu.PadCols}, {fill: math.NaN(), guard: 19, pad: func(n int) int { return n + 3 }}} {
+		first, faults1 := execute(a, c, seedOf(c), l)
+		second, faults2 := execute(b, c, seedOf(c), l)
+		for _, err := range append(faults1, faults2...) {
+			t.Fatal(err)
+		}
+		for i, r := range first {
+			if err := sameBits(r.value, second[i].value); err != nil {
+				t.Errorf("%s with %d guards: %v", r.name, l.guard, err)
+			}
+		}
+	}
 }
 
 // result is what an output held after a run, without padding.
