@@ -21,6 +21,7 @@ import (
 	"gorgonia.org/cu"
 
 	"tapweight/gpu"
+	kernels "tapweight/kernels/cuda"
 )
 
 // Built says whether this program can drive NVIDIA GPUs.
@@ -93,6 +94,9 @@ func Open(ordinal int) (*Backend, error) {
 	if _, _, why := openBLAS(); err == nil && why == "" {
 		b.blas = &kernel{name: "cublasGemmEx", id: 1 << 32}
 		err = b.call(job{do: (*owner).createBLAS})
+	}
+	if err == nil { // what the backend keeps for itself is taken
+		err = b.call(job{do: (*owner).measure})
 	}
 	if err != nil {
 		return nil, errors.Join(during(err, b.own.name, "opening"), b.Close())
@@ -183,10 +187,7 @@ func (b *queue) Scratch(bytes int) uintptr {
 	if b.scratch.Len() >= bytes {
 		return b.scratch.Addr()
 	}
-	size := 1 << 20
-	for size < bytes {
-		size *= 2
-	}
+	size := kernels.ScratchSize(bytes)
 	old := b.scratch
 	(*Backend)(b).Free(old) // what uses it is flushed first
 	grown, err := (*Backend)(b).Alloc(size, 1)

@@ -28,7 +28,7 @@ type owner struct {
 	streams   int       // made, of the two
 	modules   []cu.Module
 	card      Card
-	available int64           // bytes free when the device was opened
+	available int64           // bytes free once the device was open
 	compiled  bool            // some kernels are PTX, which the driver compiled
 	found     uint64          // kernels looked up
 	memory    map[uintptr]int // device memory by address, bytes
@@ -120,15 +120,18 @@ func (o *owner) open(*job) error {
 		}
 		o.streams++
 	}
-	if o.available, _, err = cu.MemInfo(); err != nil {
-		return failed("cuMemGetInfo", err)
-	}
 	for i := range o.flushed {
 		if o.flushed[i], err = o.event(cu.DisableTiming); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// measure notes how much memory is free.
+func (o *owner) measure(*job) (err error) {
+	o.available, _, err = cu.MemInfo()
+	return failed("cuMemGetInfo", err)
 }
 
 func (o *owner) event(flags cu.EventFlags) (cu.Event, error) {

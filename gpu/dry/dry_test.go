@@ -79,3 +79,23 @@ func TestPairs(t *testing.T) {
 		}
 	}
 }
+
+// TestCUDAScratch works out what two operations need on gpu/cuda: three moments of every column of every 128 rows, and a product of
+// few results and a long sum, cut into panels of 256.
+func TestCUDAScratch(t *testing.T) {
+	b := Open(4)
+	arena, err := gpu.NewArena(b, 1<<25, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, y := arena.Mat(40000, 300), arena.Mat(40000, 300)
+	v := func() gpu.Buffer { return arena.Alloc(300) }
+	b.BatchNorm(gpu.BatchNorm{X: x, Y: y, Total: 40000, Gamma: v(), Beta: v(), Mean: v(), Rstd: v(), Eps: 1e-5})
+	if need := 4 * 3 * (313 + 1) * 300; b.scratch.most != need || b.CUDAScratchBytes() != 2<<20 {
+		t.Errorf("statistics need %d bytes and get %d, want %d and 2 MiB", b.scratch.most, b.CUDAScratchBytes(), need)
+	}
+	b.Gemm(gpu.Gemm{A: x, TransA: true, B: y, C: arena.Mat(300, 300)})
+	if need := 4 * (528 / 15) * 300 * 300; b.scratch.most != need || b.CUDAScratchBytes() != 16<<20 {
+		t.Errorf("the panels of a product need %d bytes and get %d, want %d and 16 MiB", b.scratch.most, b.CUDAScratchBytes(), need)
+	}
+}

@@ -1,6 +1,10 @@
 package dry
 
-import "tapweight/gpu"
+import (
+	"tapweight/gpu"
+	"tapweight/gpu/args"
+	"tapweight/kernels/cuda"
+)
 
 func (b *Backend) Gemm(g gpu.Gemm) {
 	k := g.A.Cols
@@ -8,26 +12,36 @@ func (b *Backend) Gemm(g gpu.Gemm) {
 		k = g.A.Rows
 	}
 	b.add("Gemm", b.float.Gemm(g.C.Rows, g.C.Cols, k, !g.Bias.IsNil(), g.Act == gpu.ReLU, g.Accumulate))
+	a := args.Gemm(g)
+	cuda.Gemm(&b.scratch, &a)
 }
 
-func (b *Backend) ColSum(_ gpu.Buffer, src gpu.Mat, _ bool) {
+func (b *Backend) ColSum(dst gpu.Buffer, src gpu.Mat, accumulate bool) {
 	b.add("ColSum", b.float.ColSum(src.Rows, src.Cols))
+	a := args.ColSum(dst, src, accumulate)
+	cuda.ColSum(&b.scratch, &a)
 }
 
 func (b *Backend) Aggregate(a gpu.Aggregate) {
 	b.add("Aggregate", b.float.Aggregate(a.CSR.Rows, a.CSR.NNZ, a.Out.Cols, a.E.Rows, !a.CSR.Weight.IsNil(), a.Accumulate))
+	x := args.Aggregate(a)
+	cuda.Aggregate(&b.scratch, &x)
 }
 
 func (b *Backend) EdgeGrad(e gpu.EdgeGrad) {
 	b.add("EdgeGrad", b.float.EdgeGrad(e.CSR.Rows, e.CSR.NNZ, e.DE.Cols, e.DE.Rows, !e.CSR.Weight.IsNil()))
+	a := args.EdgeGrad(e)
+	cuda.EdgeGrad(&b.scratch, &a)
 }
 
 func (b *Backend) EmbeddingSum(out, table gpu.Mat, _ gpu.Buffer, fields int) {
 	b.add("EmbeddingSum", b.float.EmbeddingSum(out.Rows, out.Cols, fields, table.Rows))
 }
 
-func (b *Backend) EmbeddingSumGrad(dtable, dout gpu.Mat, _ gpu.Buffer, fields int) {
+func (b *Backend) EmbeddingSumGrad(dtable, dout gpu.Mat, idx gpu.Buffer, fields int) {
 	b.add("EmbeddingSumGrad", b.float.EmbeddingSumGrad(dout.Rows, dout.Cols, fields, dtable.Rows))
+	a := args.EmbeddingSumGrad(dtable, dout, idx, fields)
+	cuda.EmbeddingGrad(&b.scratch, &a)
 }
 
 func (b *Backend) SegmentMax(out gpu.Mat, _ gpu.Buffer, csr gpu.CSR, _ gpu.Mat) {
@@ -48,22 +62,32 @@ func (b *Backend) GAT(g gpu.GAT) {
 
 func (b *Backend) GATGrad(g gpu.GATGrad) {
 	b.add("GATGrad", b.float.GATGrad(g.CSR.Rows, g.X.Rows, g.CSR.NNZ, g.Heads, g.X.Cols/g.Heads, g.E.Rows))
+	a := args.GATGrad(g)
+	cuda.GATGrad(&b.scratch, &a)
 }
 
 func (b *Backend) GATTangent(g gpu.GATTangent) {
 	b.add("GATTangent", b.float.GATTangent(g.CSR.Rows, g.CSR.NNZ, g.Heads, g.X.Cols/g.Heads, g.E.Rows))
+	a := args.GATTangent(g)
+	cuda.GATTangent(&b.scratch, &a)
 }
 
 func (b *Backend) BatchNorm(o gpu.BatchNorm) {
 	b.add("BatchNorm", b.float.BatchNorm(o.X.Rows, o.X.Cols, !o.Mult.IsNil(), o.Act == gpu.ReLU, o.Frozen))
+	a := args.BatchNorm(o)
+	cuda.BatchNorm(&b.scratch, &a)
 }
 
 func (b *Backend) BatchNormGrad(o gpu.BatchNormGrad) {
 	b.add("BatchNormGrad", b.float.BatchNormGrad(o.X.Rows, o.X.Cols, !o.Mult.IsNil(), o.Act == gpu.ReLU, o.Frozen, !o.DX.IsNil(), o.Accumulate))
+	a := args.BatchNormGrad(o)
+	cuda.BatchNormGrad(&b.scratch, &a)
 }
 
 func (b *Backend) BatchNormTangent(o gpu.BatchNormTangent) {
 	b.add("BatchNormTangent", b.float.BatchNormTangent(o.X.Rows, o.X.Cols, !o.Mult.IsNil(), o.Act == gpu.ReLU, o.Frozen))
+	a := args.BatchNormTangent(o)
+	cuda.BatchNormTangent(&b.scratch, &a)
 }
 
 func (b *Backend) BatchNormRunning(_, _, mean, _ gpu.Buffer, _, _, _ float64) {
@@ -78,6 +102,8 @@ func (b *Backend) LayerNorm(o gpu.LayerNorm) {
 
 func (b *Backend) LayerNormGrad(o gpu.LayerNormGrad) {
 	b.add("LayerNormGrad", b.float.LayerNormGrad(o.X.Rows, o.X.Cols, o.Act == gpu.ReLU, !o.DX.IsNil(), o.Accumulate))
+	a := args.LayerNormGrad(o)
+	cuda.LayerNormGrad(&b.scratch, &a)
 }
 
 func (b *Backend) LayerNormTangent(o gpu.LayerNormTangent) {

@@ -32,6 +32,16 @@ type Queue interface {
 	Launch(kernel string, grid, block Dim, shared int, args unsafe.Pointer, size int, scratch uintptr)
 }
 
+// ScratchSize returns how much memory is reserved where an operation asks for so many bytes: a power of two and at least 1 MiB, so
+// that it is seldom reserved anew.
+func ScratchSize(bytes int) int {
+	size := 1 << 20
+	for size < bytes {
+		size *= 2
+	}
+	return size
+}
+
 // The numbers of common.cuh.
 const (
 	threads     = 256

@@ -152,6 +152,15 @@ func TestCUDAOutOfMemory(t *testing.T) {
 	if ok || !strings.Contains(text, "16 MiB are available") {
 		t.Errorf("with 16 MiB: %v: %s", ok, text)
 	}
+	text, ok = runOn(t, filepath.Join(t.TempDir(), "least"), "cuda", -1, fmt.Sprintf("TAPWEIGHT_EMU_MEMORY=%d", 1<<20))
+	var need int
+	if _, err := fmt.Sscanf(text, "this run needs %d MiB", &need); ok || err != nil || need == 0 {
+		t.Fatalf("with 1 MiB: %v: %s", ok, text)
+	}
+	const unplanned = 2 // MiB: batches, the best parameters so far, predictions
+	if text, ok := runOn(t, filepath.Join(t.TempDir(), "planned"), "cuda", -1, fmt.Sprintf("TAPWEIGHT_EMU_MEMORY=%d", (need+unplanned)<<20)); !ok {
+		t.Errorf("with the %d MiB that the plan asks for and %d MiB: %s", need, unplanned, text)
+	}
 	text, ok = runOn(t, filepath.Join(t.TempDir(), "later"), "cuda", -1, "TAPWEIGHT_EMU_FAIL=cuMemAlloc:40", "TAPWEIGHT_EMU_FAIL_CODE=2")
 	if ok || !strings.Contains(text, "CUDA_ERROR_OUT_OF_MEMORY") || !strings.Contains(text, "bytes asked for") || strings.Contains(text, "goroutine") {
 		t.Errorf("without memory later: %v: %s", ok, text)

@@ -3,7 +3,9 @@ package engine
 import (
 	"context"
 	"fmt"
+	"strings"
 
+	"tapweight/gpu"
 	"tapweight/gpu/dry"
 	"tapweight/kernels/op"
 	"tapweight/train/runlog"
@@ -14,18 +16,25 @@ type Plan struct {
 	EncoderParameters  int                        `json:"encoder_parameters"`
 	PretrainParameters int                        `json:"pretrain_parameters"`
 	FinetuneParameters int                        `json:"finetune_parameters"`
-	VectorBytes        int64                      `json:"vector_bytes"` // parameters, moments, gradients
-	ArenaBytes         int64                      `json:"arena_bytes"`  // activations at their peak
-	Levels             map[string]op.Cost         `json:"levels"`       // of one iteration
-	Operations         map[string][]dry.Operation `json:"-"`            // of each level, in order
+	VectorBytes        int64                      `json:"vector_bytes"`       // parameters, moments, gradients
+	ArenaBytes         int64                      `json:"arena_bytes"`        // activations at their peak
+	CUDAScratchBytes   int64                      `json:"cuda_scratch_bytes"` // what the kernels of gpu/cuda need besides
+	Levels             map[string]op.Cost         `json:"levels"`             // of one iteration
+	Operations         map[string][]dry.Operation `json:"-"`                  // of each level, in order
 	Iterations         int                        `json:"iterations"`
 	Rows               []int                      `json:"rows"`
 	Atoms              int                        `json:"atoms"`
 	Seconds            float64                    `json:"estimated_seconds_per_iteration"` // 0 where the device was not measured
 }
 
-// Bytes returns the memory the run needs on the device.
-func (p *Plan) Bytes() int64 { return p.VectorBytes + p.ArenaBytes }
+// BytesOn returns the memory the run needs on a device.
+func (p *Plan) BytesOn(device gpu.Info) int64 {
+	n := p.VectorBytes + p.ArenaBytes
+	if strings.HasPrefix(device.Name, "cuda") {
+		n += p.CUDAScratchBytes
+	}
+	return n
+}
 
 // LevelNames lists the keys of Plan.Levels in order.
 var LevelNames = []string{"pretrain", "finetune", "validation", "hypergradient"}
@@ -77,7 +86,7 @@ func (c *Config) plan(task *Task, pool Pool, gflops float64) (*Plan, error) {
 		p.Levels[LevelNames[i]], p.Operations[LevelNames[i]] = b.Cost(), b.Operations()
 		total = total.Plus(b.Cost())
 	}
-	p.ArenaBytes = x.sys.ArenaPeakBytes()
+	p.ArenaBytes, p.CUDAScratchBytes = x.sys.ArenaPeakBytes(), b.CUDAScratchBytes()
 	if gflops > 0 {
 		p.Seconds = float64(total.Flops) / (sustained * gflops * 1e9)
 	}
@@ -85,7 +94,8 @@ func (c *Config) plan(task *Task, pool Pool, gflops float64) (*Plan, error) {
 }
 
 // fits refuses a run that the device's memory cannot hold, with the numbers.
-func (c *Config) fits(task *Task, pool Pool, available int64, con *runlog.Console) error {
+func (c *Config) fits(task *Task, pool Pool, device gpu.Info, con *runlog.Console) error {
+	available := device.Memory
 	if available == 0 {
 		return nil
 	}
@@ -97,10 +107,12 @@ func (c *Config) fits(task *Task, pool Pool, available int64, con *runlog.Consol
 		return err
 	}
 	const mib = 1 << 20
-	con.Printf("memory: %d MiB of vectors, %d MiB of activations; %d MiB are available", p.VectorBytes/mib, p.ArenaBytes/mib, available/mib)
-	if p.Bytes() > available {
+	need := p.BytesOn(device)
+	con.Printf("memory: %d MiB of vectors, %d MiB of activations, %d MiB for the device's kernels; %d MiB are available",
+		p.VectorBytes/mib, p.ArenaBytes/mib, (need-p.VectorBytes-p.ArenaBytes)/mib, available/mib)
+	if need > available {
 		return fmt.Errorf("this run needs %d MiB of memory (%d of them for the activations of a batch of %d), %d MiB are available; "+
-			"use a smaller --pretrain-batch, or --accumulate to compute it in parts", p.Bytes()/mib, p.ArenaBytes/mib, c.PretrainBatch, available/mib)
+			"use a smaller --pretrain-batch, or --accumulate to compute it in parts", need/mib, p.ArenaBytes/mib, c.PretrainBatch, available/mib)
 	}
 	return nil
 }

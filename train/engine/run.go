@@ -363,7 +363,7 @@ func runAll(ctx context.Context, cfg Config, b gpu.Backend, con *runlog.Console)
 		}
 		con.Printf("pool %s: %s", c.Pool, pool)
 		if s == 0 {
-			if err := c.fits(task, pool, b.Info().Memory, con); err != nil {
+			if err := c.fits(task, pool, b.Info(), con); err != nil {
 				return nil, err
 			}
 		}
