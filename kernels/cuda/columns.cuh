@@ -59,17 +59,6 @@ TW_DEV int32_t load_if(const int32_t *p, bool there) {
   return x;
 }
 
-// store_whole is store to global memory in one instruction, where the compiler has lost sight of the address's alignment: it walks
-// through rows by a stride of its own making.
-template <int V>
-TW_DEV void store_whole(float *p, const Pack<V> &x) {
-  if constexpr (V == 4)
-    asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};"
-                 :: "l"(__cvta_generic_to_global(p)), "f"(x.v[0]), "f"(x.v[1]), "f"(x.v[2]), "f"(x.v[3]) : "memory");
-  else
-    store(p, x);
-}
-
 // ordered_sum adds the pieces term(k, true) for k = lo, lo+step, ... below hi, in order. term(k, false) must be 0 and load nothing.
 template <int V, int Ahead = kAhead, class F>
 TW_DEV Pack<V> ordered_sum(int64_t lo, int64_t hi, int64_t step, F term) {

@@ -49,6 +49,17 @@ TW_DEV void store(float *p, const Pack<V> &x) {
   *reinterpret_cast<Pack<V> *>(p) = x;
 }
 
+// store_whole is store to global memory in one instruction, where the compiler has lost sight of the address's alignment: it walks
+// through rows by a stride of its own making.
+template <int V>
+TW_DEV void store_whole(float *p, const Pack<V> &x) {
+  if constexpr (V == 4)
+    asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};"
+                 :: "l"(__cvta_generic_to_global(p)), "f"(x.v[0]), "f"(x.v[1]), "f"(x.v[2]), "f"(x.v[3]) : "memory");
+  else
+    store(p, x);
+}
+
 // put writes x, or adds it to what is there; without accumulate the destination is not read.
 template <int V>
 TW_DEV void put(float *p, Pack<V> x, int accumulate) {

@@ -31,7 +31,7 @@ TW_DEV void finish(const tw_gemm_args &g, float *partial, int64_t i, int64_t j, 
       return;
     }
   if (partial) {
-    store(partial + i * ((n + 3) / 4 * 4) + j, v);
+    store_whole(partial + i * ((n + 3) / 4 * 4) + j, v);
     return;
   }
 #pragma unroll
@@ -98,7 +98,7 @@ TW_DEV void stats(const tw_gemm_stats_args &a, float *scratch, float *pool, int6
       if (r >= m) continue;
       float *to = row(g.c, r) + j0 + j;
       if (j0 + j + 4 <= n) {
-        store(to, x[k]);
+        store_whole(to, x[k]);
       } else {
 #pragma unroll
         for (int e = 0; e < 4; e++)

@@ -18,7 +18,7 @@ func TestConstants(t *testing.T) {
 		"dense.cu":    {"kColRows": colRows},
 		"columns.cuh": {"kTileRows": tileRows, "kSumWarps": sumWarps},
 		"segment.cuh": {"kChunk": chunk, "kTableFloats": tableFloats, "kTableRows": tableRows},
-		"norm.cu":     {"kKept": kept},
+		"norm.cu":     {"kKept": kept, "kLineRows": lineRows},
 	} {
 		text, err := os.ReadFile(header)
 		if err != nil {

@@ -27,6 +27,7 @@ struct float4 { float x, y, z, w; };
 static struct { unsigned x, y, z; } threadIdx, blockIdx, blockDim, gridDim;
 inline void __syncthreads() {}
 inline size_t __cvta_generic_to_shared(const void *) { return 0; }
+inline size_t __cvta_generic_to_global(const void *) { return 0; }
 inline float __int_as_float(int i) { float f; memcpy(&f, &i, 4); return f; }
 inline int __float_as_int(float f) { int i; memcpy(&i, &f, 4); return i; }
 inline float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }

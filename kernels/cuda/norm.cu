@@ -148,11 +148,11 @@ TW_DEV void norm_grad_sums(const tw_norm_args &a, void *scratch) {
 // Totals are the two sums of every column divided by a.total, which follow the parts in scratch.
 TW_DEV float *totals(const tw_norm_args &a, void *scratch) { return static_cast<float *>(scratch) + 2 * pieces(a.x.rows, kTileRows) * padded(a.x.cols); }
 
-// tw_norm_grad_parts_f32: dbeta += sum of g, dgamma += sum of g*xhat, and the two totals.
-template <int V>
+// tw_norm_grad_parts_f32: dbeta += sum of g, dgamma += sum of g*xhat, and the two totals. Parts are of Rows rows.
+template <int V, int Rows = kTileRows>
 TW_DEV void norm_grad_parts(const tw_norm_args &a, void *scratch) {
   float *total = totals(a, scratch);
-  part_sums<V>(pieces(a.x.rows, kTileRows), 2, a.x.cols, static_cast<const float *>(scratch), [&](auto w, int64_t n, int64_t c, auto sum) {
+  part_sums<V>(pieces(a.x.rows, Rows), 2, a.x.cols, static_cast<const float *>(scratch), [&](auto w, int64_t n, int64_t c, auto sum) {
     constexpr int W = decltype(w)::value;
     put((n == 0 ? a.dbeta : a.dgamma) + c, sum, 1);
     if (!(a.total > 0)) return;  // layer normalisation has no use for totals
@@ -395,26 +395,69 @@ TW_DEV void layer_norm(const tw_norm_args &a) {
   });
 }
 
-// tw_layer_norm_grad_f32: dx (+)= rstd*(g*gamma - s0 - xhat*s1), s0 and s1 the row's means of g*gamma and g*gamma*xhat; dgamma and
-// dbeta are what tw_layer_norm_grad_sums_f32 and tw_norm_grad_parts_f32 leave.
-// cost     bytes 4*(3 + relu + accumulate)*R*C, flops 10*R*C.
-template <int V, int K>
-TW_DEV void layer_norm_grad(const tw_norm_args &a) {
-  warp_rows(a.x.rows, [&](int64_t r) {
-    auto pieces = line<V, K>(a.x.cols, [&](int64_t c) {
-      Centred<V> p = {xhat<V>(a, r, c), load<V>(row(a.dy, r) + c)};
-      const Pack<V> gamma = load<V>(a.gamma + c), y = a.relu ? load<V>(row(a.y, r) + c) : Pack<V>{};
+// layer_norm_grad_row writes dx of a row and shows every piece to seen(c, piece), the gradient not yet times gamma.
+//   dx (+)= rstd*(g*gamma - s0 - xhat*s1), s0 and s1 the row's means of g*gamma and g*gamma*xhat
+template <int V, int K, class F>
+TW_DEV void layer_norm_grad_row(const tw_norm_args &a, int64_t r, F seen) {
+  auto pieces = line<V, K>(a.x.cols, [&](int64_t c) {
+    Centred<V> p = {xhat<V>(a, r, c), load<V>(row(a.dy, r) + c)};
+    const Pack<V> gamma = load<V>(a.gamma + c), y = a.relu ? load<V>(row(a.y, r) + c) : Pack<V>{};
 #pragma unroll
-      for (int e = 0; e < V; e++) p.g.v[e] = through(a.relu, y.v[e], p.g.v[e]) * gamma.v[e];
-      return p;
-    });
-    const float2 s = sums<V>(pieces);
-    pieces.each([&](int64_t c, Centred<V> p) {
+    for (int e = 0; e < V; e++) p.g.v[e] = through(a.relu, y.v[e], p.g.v[e]);
+    seen(c, p);
 #pragma unroll
-      for (int e = 0; e < V; e++) p.g.v[e] = a.rstd[r] * (p.g.v[e] - s.x - p.xhat.v[e] * s.y);
-      put(row(a.dx, r) + c, p.g, a.accumulate);
-    });
+    for (int e = 0; e < V; e++) p.g.v[e] *= gamma.v[e];
+    return p;
   });
+  const float2 s = sums<V>(pieces);
+  pieces.each([&](int64_t c, Centred<V> p) {
+#pragma unroll
+    for (int e = 0; e < V; e++) p.g.v[e] = a.rstd[r] * (p.g.v[e] - s.x - p.xhat.v[e] * s.y);
+    put(row(a.dx, r) + c, p.g, a.accumulate);
+  });
+}
+
+// tw_layer_norm_grad_v1_f32: dx; dgamma and dbeta are what tw_layer_norm_grad_sums_f32 and tw_norm_grad_parts_f32 leave, from a pass
+// of their own.
+// cost     bytes 4*(3 + relu + accumulate)*R*C, flops 10*R*C.
+TW_DEV void layer_norm_grad(const tw_norm_args &a) {
+  warp_rows(a.x.rows, [&](int64_t r) { layer_norm_grad_row<1, 0>(a, r, [](int64_t, const Centred<1> &) {}); });
+}
+
+enum : int {
+  kLineRows = 32,  // rows that a block of tw_layer_norm_grad_v4_f32 adds up
+};
+
+// tw_layer_norm_grad_v4_f32: dx and, on the way, the sums over every kLineRows rows of g and of g*xhat, which
+// tw_layer_norm_grad_parts_f32 adds up to dbeta and dgamma: x, dy and y are read once.
+// shapes   C is a multiple of 4 and at most 128*kKept.
+// scratch  pieces of kLineRows rows × 2 × C floats.
+// order    a warp adds every kWarps-th row of its block, then the warps are added in order.
+// cost     bytes 4*(3 + relu + accumulate)*R*C + 16*R*C/kLineRows, flops 13*R*C.
+TW_DEV void layer_norm_grad_whole(const tw_norm_args &a, void *scratch) {
+  enum : int { most = 32 * kKept };
+  __shared__ Pack<4> share[kWarps][2][most];
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const int64_t rows = a.x.rows, width = a.x.cols / 4;
+  for (int64_t part = blockIdx.x; part * kLineRows < rows; part += gridDim.x) {
+    Pack<4>(*sum)[most] = share[warp];
+    for (int64_t i = lane; i < width; i += 32) sum[0][i] = sum[1][i] = {};  // only this lane adds to them
+    for (int64_t r = part * kLineRows + warp; r < rows && r < (part + 1) * kLineRows; r += kWarps)
+      layer_norm_grad_row<4, kKept>(a, r, [&](int64_t c, const Centred<4> &p) {
+        Pack<4> s0 = sum[0][c / 4], s1 = sum[1][c / 4];
+#pragma unroll
+        for (int e = 0; e < 4; e++) s0.v[e] += p.g.v[e], s1.v[e] += p.g.v[e] * p.xhat.v[e];
+        sum[0][c / 4] = s0, sum[1][c / 4] = s1;
+      });
+    __syncthreads();
+    for (int64_t i = threadIdx.x; i < 2 * width; i += kThreads) {
+      Pack<4> s = {};
+#pragma unroll
+      for (int k = 0; k < kWarps; k++) add(s, share[k][i / width][i % width]);
+      store(static_cast<float *>(scratch) + (2 * part * width + i) * 4, s);
+    }
+    __syncthreads();
+  }
 }
 
 // tw_layer_norm_tangent_f32: ty = tgamma*xhat + tbeta + gamma*rstd*(tx - s0 - xhat*s1), s0 and s1 the row's means of tx and
@@ -441,7 +484,10 @@ TW_DEV void layer_norm_tangent(const tw_norm_args &a) {
 #define TW_LAYER_NORM(V, K)                                                                                                       \
   TW_KERNEL(kThreads) tw_layer_norm_v##V##_f32(tw_norm_args a, void *) { layer_norm<V, K>(a); }                                   \
   TW_KERNEL(kThreads) tw_layer_norm_grad_sums_v##V##_f32(tw_norm_args a, void *scratch) { norm_grad_sums<V, true>(a, scratch); }  \
-  TW_KERNEL(kThreads) tw_layer_norm_grad_v##V##_f32(tw_norm_args a, void *) { layer_norm_grad<V, K>(a); }                         \
   TW_KERNEL(kThreads) tw_layer_norm_tangent_v##V##_f32(tw_norm_args a, void *) { layer_norm_tangent<V, K>(a); }
 TW_LAYER_NORM(4, kKept)
 TW_LAYER_NORM(1, 0)
+
+TW_KERNEL(kThreads, 2) tw_layer_norm_grad_v4_f32(tw_norm_args a, void *scratch) { layer_norm_grad_whole(a, scratch); }
+TW_KERNEL(kThreads) tw_layer_norm_grad_v1_f32(tw_norm_args a, void *) { layer_norm_grad(a); }
+TW_KERNEL(32 * kSumWarps, 1) tw_layer_norm_grad_parts_f32(tw_norm_args a, void *scratch) { norm_grad_parts<4, kLineRows>(a, scratch); }

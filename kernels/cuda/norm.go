@@ -2,8 +2,11 @@ package cuda
 
 import "tapweight/kernels/abi"
 
-// kept is the number of pieces of a row that a lane of a layer normalisation keeps, from norm.cu.
-const kept = 6
+// The numbers of norm.cu: pieces of a row that a lane of a layer normalisation keeps, rows that a block of its gradient adds up.
+const (
+	kept     = 6
+	lineRows = 32
+)
 
 var (
 	batchStats       = named("batch_norm_stats")
@@ -99,9 +102,12 @@ func Running(q Queue, a *abi.RunningArgs) {
 	}
 }
 
+// whole says whether the lanes of a warp keep a row of a layer normalisation.
+func whole(a *abi.NormArgs) bool { return a.X.Cols%4 == 0 && a.X.Cols <= 128*kept }
+
 // lines launches a kernel with a warp to each row.
 func lines(q Queue, v variants, wide bool, a *abi.NormArgs) {
-	kernel, _ := v.pick(wide && a.X.Cols%4 == 0 && a.X.Cols <= 128*kept)
+	kernel, _ := v.pick(wide && whole(a))
 	launch(q, kernel, blocks(a.X.Rows, threads/32), linear(threads), 0, a, 0)
 }
 
@@ -113,17 +119,24 @@ func LayerNorm(q Queue, a *abi.NormArgs) {
 	lines(q, layerNorm, alignedRows(a.X, a.Y) && aligned(a.Gamma, a.Beta), a)
 }
 
-// LayerNormGrad queues gpu.LayerNormGrad.
+// LayerNormGrad queues gpu.LayerNormGrad, in one pass over rows that a warp keeps, otherwise with one for the sums over columns.
 func LayerNormGrad(q Queue, a *abi.NormArgs) {
 	if a.X.Rows == 0 || a.X.Cols == 0 {
 		return
 	}
-	scratch := columnSums(q, 2, a)
 	wide := alignedRows(a.X, a.Y, a.DY, a.DX) && aligned(a.Gamma, a.DGamma, a.DBeta)
+	if wide && whole(a) && a.DX.P != 0 {
+		parts := pieces(a.X.Rows, lineRows)
+		scratch := q.Scratch(int(4 * 2 * parts * a.X.Cols))
+		launch(q, layerGrad.v4, blocks(parts, 1), linear(threads), 0, a, scratch)
+		launch(q, "tw_layer_norm_grad_parts_f32", blocks(2*pieces(a.X.Cols, 128), 1), sumBlock, 0, a, scratch)
+		return
+	}
+	scratch := columnSums(q, 2, a)
 	tiled(q, layerGradSums, wide, a, scratch)
 	summed(q, normGradParts, wide, 2, a, scratch)
 	if a.DX.P != 0 {
-		lines(q, layerGrad, wide, a)
+		launch(q, layerGrad.v1, blocks(a.X.Rows, threads/32), linear(threads), 0, a, 0)
 	}
 }
 

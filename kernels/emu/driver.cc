@@ -4,6 +4,7 @@
 //   TAPWEIGHT_EMU_ASYNC      late (default): queued work runs when a call waits for it, cp.async delivers at its wait; early: at once
 //   TAPWEIGHT_EMU_CHECK      0 looks for no uninitialised reads and no races
 //   TAPWEIGHT_EMU_THREADS    host threads that run the blocks of a kernel (default: all)
+//   TAPWEIGHT_EMU_CACHE      bytes of a modelled cache, behind which traffic with memory is counted (default 0: it is not); one host thread
 //   TAPWEIGHT_EMU_MEMORY     bytes of device memory (default 8 GiB)
 //   TAPWEIGHT_EMU_SM         compute capability shown: 80 86 89 90 (default) 100 120
 //   TAPWEIGHT_EMU_VERSION    CUDA version that the driver supports (default 12090)

@@ -160,6 +160,7 @@ struct Options {
   bool check_uninitialised = true;   // reads of global, shared and local bytes that nothing has written
   bool check_races = true;           // shared memory
   int threads = 1;                   // host threads over which blocks are spread
+  uint64_t cache = 0;                // bytes of the modelled cache (cache.h), which then one host thread fills; 0: none
   uint64_t max_steps = 1ull << 32;   // basic blocks that one warp may enter before it counts as hung
 };
 
@@ -175,6 +176,7 @@ struct Options {
   F(shared_loads) F(shared_load_bytes) F(shared_load_conflicts)     /* wavefronts beyond those that the bytes need */ \
   F(shared_stores) F(shared_store_bytes) F(shared_store_conflicts)                                              \
   F(local_load_bytes) F(local_store_bytes)                                                                      \
+  F(memory_read_bytes) F(memory_write_bytes)                        /* behind the modelled cache, when there is one */ \
   F(flops)                                                          /* fma 2, add mul 1, mma 2mnk, per active lane */
 
 struct Counters {

@@ -309,7 +309,7 @@ std::optional<Fault> run(const Launch &launch, Memory &memory, const Options &op
   if (launch.params.size() < p.param_bytes)
     return refused(launch, std::to_string(launch.params.size()) + " bytes of parameters where " + std::to_string(p.param_bytes) + " are expected", kInvalidValue);
 
-  const uint64_t n = std::min<uint64_t>(std::max(1, options.threads), blocks);
+  const uint64_t n = options.cache ? 1 : std::min<uint64_t>(std::max(1, options.threads), blocks);
   std::vector<uint32_t> turns;
   if (options.schedule == Schedule::Random && blocks <= kShuffle) turns = order(static_cast<uint32_t>(blocks), options, 0);
   std::vector<Worker> workers(n);
@@ -323,6 +323,7 @@ std::optional<Fault> run(const Launch &launch, Memory &memory, const Options &op
     k.launch = &launch;
     k.memory = &memory;
     k.options = &options;
+    if (options.cache) k.cache = std::make_unique<Cache>(options.cache);
   }
   std::vector<std::thread> pool;
   for (uint64_t t = 1; t < n; t++) pool.emplace_back(work, std::ref(workers[t]));
@@ -331,6 +332,11 @@ std::optional<Fault> run(const Launch &launch, Memory &memory, const Options &op
 
   if (counters)
     for (Worker &k : workers) {
+      if (k.cache) {
+        k.cache->flush();
+        k.counters.memory_read_bytes = 32 * k.cache->read_sectors;
+        k.counters.memory_write_bytes = 32 * k.cache->written_sectors;
+      }
       for (size_t b = 0; b < k.entered.size(); b++) {
         const BlockCost &c = p.blocks[b];
 #define EMU_ADD(name) k.counters.name += c.warp.name * k.entered[b] + c.lane.name * k.entered_lanes[b];

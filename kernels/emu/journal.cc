@@ -53,6 +53,7 @@ Settings Settings::from_environment() {
   if (word("TAPWEIGHT_EMU_ASYNC", {"early", "late"}, &v)) s.run.async_late = *v == 'l';
   if (word("TAPWEIGHT_EMU_CHECK", {"0", "1"}, &v)) s.run.check_uninitialised = s.run.check_races = *v == '1';
   s.run.threads = int(number("TAPWEIGHT_EMU_THREADS", std::max(1u, std::thread::hardware_concurrency())));
+  s.run.cache = number("TAPWEIGHT_EMU_CACHE", 0);
   s.memory = number("TAPWEIGHT_EMU_MEMORY", s.memory);
   s.sm = int(number("TAPWEIGHT_EMU_SM", s.sm));
   if (!find_card(s.sm)) {

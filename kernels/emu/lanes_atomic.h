@@ -29,6 +29,7 @@ const Inst *atomic(Warp &w, const Inst &i) {
     });
   };
   auto global = [&](const Access &y) {
+    if (Cache *c = w.worker->cache.get()) through_cache(*c, y.at, w.mask, false), through_cache(*c, y.at, w.mask, true);
     in_extents(w, i, y, "updates", [&](const Memory::Extent &e) {
       if (w.worker->options->check_uninitialised) find_unwritten(w, i, y, "global", e.written - e.lo);
       all(e.data - e.lo, y);

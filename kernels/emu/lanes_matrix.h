@@ -142,6 +142,7 @@ const Inst *copy_async(Warp &w, const Inst &i) {
     aim(w, source, n, "global", from);
     k.counters.global_loads++;
     k.counters.global_load_sectors += sectors_of(w, from);
+    if (k.cache) through_cache(*k.cache, from.at, w.mask, false);
     for_lanes(w.mask, [&](int l) {
       k.counters.global_load_bytes += filled[l];
       const uint32_t want = filled[l];

@@ -81,6 +81,7 @@ template <class Mem, class Out>
   k.counters.global_loads++;
   k.counters.global_load_bytes += lanes * x.bytes;
   k.counters.global_load_sectors += sectors_of(w, x);
+  if (k.cache) through_cache(*k.cache, x.at, w.mask, false);
   const bool check = k.options->check_uninitialised;
   in_extents(w, i, x, "reads", [&](const Memory::Extent &e) {
     if (check) {
@@ -107,6 +108,7 @@ template <class Mem, class In>
   k.counters.global_stores++;
   k.counters.global_store_bytes += __builtin_popcount(w.mask) * x.bytes;
   k.counters.global_store_sectors += sectors_of(w, x);
+  if (k.cache) through_cache(*k.cache, x.at, w.mask, true);
   in_extents(w, i, x, "writes", [&](const Memory::Extent &e) {
     uint8_t *written = e.written - e.lo;
     Access y = x;

@@ -23,6 +23,17 @@ uint32_t sectors(const uint64_t *address, uint32_t mask, uint32_t bytes) {
   return n;
 }
 
+// through_cache reads or writes what aligned accesses of 16 bytes or fewer touch.
+void through_cache(Cache &cache, const uint64_t *address, uint32_t mask, bool write) {
+  for (uint64_t last = ~uint64_t{0}; mask; mask &= mask - 1) {
+    const uint64_t s = address[__builtin_ctz(mask)] >> 5;
+    if (s == last) continue;
+    last = s;
+    if (write) cache.write(s);
+    else cache.read(s);
+  }
+}
+
 // bank_conflicts counts the wavefronts beyond one per group of lanes that the hardware serves together: 32 lanes of up to 4 bytes,
 // 16 of 8, 8 of 16. Lanes that touch the same word share it; different words of one bank take turns.
 uint32_t bank_conflicts(const uint64_t *address, uint32_t mask, uint32_t bytes) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "cache.h"
 #include "program.h"
 #include "race.h"
 
@@ -83,6 +84,7 @@ struct Worker {
   std::vector<uint8_t> shared_store, local_store, local_shadow;
   std::unique_ptr<uint8_t[]> frames;
   bool check_shared;                             // any check that needs RaceCheck
+  std::unique_ptr<Cache> cache;                  // null where none is modelled
 };
 
 // Faulted carries a fault from a handler to run.
@@ -107,8 +109,9 @@ const Inst *barrier_arrive(Warp &w, const Inst &i, uint32_t id, uint32_t threads
 void copy_issue(Warp &w, const Inst &i, int lane, uint32_t to, const uint8_t *from, uint32_t bytes, uint32_t filled);
 void copy_wait(Warp &w, uint32_t lanes, uint32_t pending);
 
-// Coalescing and bank conflicts, in traffic.cc.
+// Coalescing, traffic with memory and bank conflicts, in traffic.cc.
 uint32_t sectors(const uint64_t *address, uint32_t mask, uint32_t bytes);
+void through_cache(Cache &cache, const uint64_t *address, uint32_t mask, bool write);
 uint32_t bank_conflicts(const uint64_t *address, uint32_t mask, uint32_t bytes);
 
 inline int first_lane(uint32_t mask) { return __builtin_ctz(mask); }

@@ -44,7 +44,7 @@ def read_rules():
     rules = []
     for number, line in enumerate((HERE / "rules.txt").read_text().splitlines(), 1):
         fields = line.split()
-        if not fields or fields[0].startswith("#"):
+        if not fields or fields[0].startswith("#") or fields[0] in ("traffic", "conflicts", "sectors"):  # those are gpu/cuda/gates'
             continue
         needs = []
         for need in fields[3:]:

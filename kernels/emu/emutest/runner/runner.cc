@@ -90,6 +90,7 @@ struct Runner {
     else if (name == "uninitialised") options.check_uninitialised = value == "1";
     else if (name == "races") options.check_races = value == "1";
     else if (name == "threads") options.threads = std::stoi(value);
+    else if (name == "cache") options.cache = std::stoull(value);
     else if (name == "max_steps") options.max_steps = std::stoull(value);
     else if (name == "isa") emu::narrow_lanes = value == "avx2";
     else return "error unknown option " + name;
