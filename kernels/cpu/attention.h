@@ -76,12 +76,24 @@ inline void transpose(int64_t n, int64_t d, const float *x, int64_t ldx, float *
   const int64_t ld = padded(n);
   for (int64_t i = 0; i < n; i += TW_LANES)
     for (int64_t c = 0; c < d; c += TW_LANES) {
-      vec t[TW_LANES] = {};
-      const mask m = first(d - c);
-      for (int64_t r = 0; r < std::min<int64_t>(TW_LANES, n - i); r++) t[r] = load(x + (i + r) * ldx + c, m);
+      const int64_t rows = n - i, cols = d - c;
+      const mask some = first(cols), none = first(0);
+      vec t[TW_LANES];
+#pragma GCC unroll 16
+      for (int r = 0; r < TW_LANES; r++) t[r] = load(x + (i + r) * ldx + c, r < rows ? some : none);
       turn(t);
-      for (int64_t r = 0; r < std::min<int64_t>(TW_LANES, d - c); r++) store(y + (c + r) * ld + i, t[r]);
+#pragma GCC unroll 16
+      for (int r = 0; r < TW_LANES; r++)
+        if (r < cols) store(y + (c + r) * ld + i, t[r]);
     }
+}
+
+// scale_row is x (d) *= s.
+inline void scale_row(int64_t d, float s, float *x) {
+  for (int64_t c = 0; c < d; c += TW_LANES) {
+    const mask m = first(d - c);
+    store(x + c, m, load(x + c, m) * s);
+  }
 }
 
 // attention_work is one head of the queries [i0,i1) of the sequence [lo,hi).
@@ -204,14 +216,13 @@ void attention(const tw_attention_args *a) {
         } else {
           const float shrink = std::exp(before - now);
           sum[r] = sum[r] * shrink + total(all);
-          for (int64_t c = 0; c < d; c++) out[r * a->out.ld + c] *= shrink;
+          scale_row(d, shrink, out + r * a->out.ld);
         }
       }
       small_product<false>(nq, d, nk, s.tile[0], ld, head(a, a->v, j0, w.h), a->v.ld, out, a->out.ld, j0 > w.lo);
     }
     for (int64_t r = 0; r < nq; r++) {
-      const float k = drop.scale / sum[r];
-      for (int64_t c = 0; c < d; c++) out[r * a->out.ld + c] *= k;
+      scale_row(d, drop.scale / sum[r], out + r * a->out.ld);
       row(a->lse, w.i0 + r)[w.h] = top[r] + std::log(sum[r]);
     }
   });

@@ -74,15 +74,16 @@ inline vec fast_exp(vec x) {
 
 // turn transposes a square of TW_LANES vectors: log2(TW_LANES) times, every vector is interleaved with the one half the square below.
 inline void turn(vec *x) {
-  for (int64_t stage = TW_LANES; stage > 1; stage /= 2) {
+#pragma GCC unroll 4
+  for (int stage = TW_LANES; stage > 1; stage /= 2) {
     vec y[TW_LANES];
 #pragma GCC unroll 8
-    for (int64_t i = 0; i < TW_LANES / 2; i++) {
+    for (int i = 0; i < TW_LANES / 2; i++) {
       y[2 * i] = __builtin_shuffle(x[i], x[i + TW_LANES / 2], kLow);
       y[2 * i + 1] = __builtin_shuffle(x[i], x[i + TW_LANES / 2], kHigh);
     }
 #pragma GCC unroll 16
-    for (int64_t i = 0; i < TW_LANES; i++) x[i] = y[i];
+    for (int i = 0; i < TW_LANES; i++) x[i] = y[i];
   }
 }
 
