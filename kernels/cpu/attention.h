@@ -71,8 +71,8 @@ void small_product(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
   }
 }
 
-// transpose writes x (n,d) as (d,padded(n)) with zeros behind the n.
-inline void transpose(int64_t n, int64_t d, const float *x, int64_t ldx, float *y) {
+// transpose writes s*x (n,d) as (d,padded(n)) with zeros behind the n.
+inline void transpose(int64_t n, int64_t d, float s, const float *x, int64_t ldx, float *y) {
   const int64_t ld = padded(n);
   for (int64_t i = 0; i < n; i += TW_LANES)
     for (int64_t c = 0; c < d; c += TW_LANES) {
@@ -84,7 +84,7 @@ inline void transpose(int64_t n, int64_t d, const float *x, int64_t ldx, float *
       turn(t);
 #pragma GCC unroll 16
       for (int r = 0; r < TW_LANES; r++)
-        if (r < cols) store(y + (c + r) * ld + i, t[r]);
+        if (r < cols) store(y + (c + r) * ld + i, t[r] * s);
     }
 }
 
@@ -191,18 +191,15 @@ void attention(const tw_attention_args *a) {
     for (int64_t r = 0; r < nq; r++) top[r] = -INFINITY, sum[r] = 0;
     for (int64_t j0 = w.lo; j0 < w.hi; j0 += kKeys) {
       const int64_t nk = std::min(kKeys, w.hi - j0), ld = padded(nk), tail = nk - ld + TW_LANES;
-      transpose(nk, d, head(a, a->k, j0, w.h), a->k.ld, s.turned[0]);
+      transpose(nk, d, scale, head(a, a->k, j0, w.h), a->k.ld, s.turned[0]);
       small_product<false>(nq, ld, d, head(a, a->q, w.i0, w.h), a->q.ld, s.turned[0], ld, s.tile[0], ld, false);
       drop.draw(a, w.i0, w.i1, j0 - w.lo, nk, w.h, s);
       for (int64_t r = 0; r < nq; r++) {
         float *x = s.tile[0] + r * ld;
-        vec most = vec{} - INFINITY;
-        for (int64_t j = 0; j < ld; j += TW_LANES) {
-          vec y = load<vec>(x + j) * scale;
-          if (j == ld - TW_LANES) y = kLane < static_cast<int32_t>(tail) ? y : vec{} - INFINITY;
-          store(x + j, y);
-          most = y > most ? y : most;
-        }
+        // Behind the last key there are zeros.
+        store(x + ld - TW_LANES, kLane < static_cast<int32_t>(tail) ? load<vec>(x + ld - TW_LANES) : vec{} - INFINITY);
+        vec most = load<vec>(x);
+        for (int64_t j = TW_LANES; j < ld; j += TW_LANES) most = larger(most, load<vec>(x + j));
         const float before = top[r], now = std::max(before, largest(most));
         vec all = {};
         for (int64_t j = 0; j < ld; j += TW_LANES) {
@@ -238,8 +235,8 @@ void attention_grad(const tw_attention_args *a) {
     for (int64_t i = w.lo; i < w.hi; i++) mean[i - w.lo] = dot(head(a, a->dout, i, w.h), head(a, a->out, i, w.h), d);
     for (int64_t j0 = w.lo; j0 < w.hi; j0 += kKeys) {
       const int64_t nk = std::min(kKeys, w.hi - j0), ld = padded(nk);
-      transpose(nk, d, head(a, a->k, j0, w.h), a->k.ld, s.turned[0]);
-      transpose(nk, d, head(a, a->v, j0, w.h), a->v.ld, s.turned[1]);
+      transpose(nk, d, scale, head(a, a->k, j0, w.h), a->k.ld, s.turned[0]);
+      transpose(nk, d, 1, head(a, a->v, j0, w.h), a->v.ld, s.turned[1]);
       for (int64_t i0 = w.lo; i0 < w.hi; i0 += kQueries) {
         const int64_t nq = std::min(kQueries, w.hi - i0);
         const float *q = head(a, a->q, i0, w.h), *g = head(a, a->dout, i0, w.h);
@@ -250,7 +247,7 @@ void attention_grad(const tw_attention_args *a) {
         for (int64_t r = 0; r < nq; r++) {
           const float lse = row(a->lse, i0 + r)[w.h], m = mean[i0 - w.lo + r];
           for (int64_t j = r * ld; j < (r + 1) * ld; j += TW_LANES) {
-            const vec y = fast_exp(load<vec>(p + j) * scale - lse);
+            const vec y = fast_exp(load<vec>(p + j) - lse);
             vec kept = y, x = load<vec>(dp + j);
             if (drop.on) {
               kept = drop.keep(y * drop.scale, r, j - r * ld);
@@ -279,8 +276,8 @@ void attention_tangent(const tw_attention_args *a) {
     for (int64_t j0 = w.lo; j0 < w.hi; j0 += kKeys) {
       const int64_t nk = std::min(kKeys, w.hi - j0), ld = padded(nk), tail = nk - ld + TW_LANES;
       float *p = s.tile[0], *t = s.tile[1];
-      transpose(nk, d, head(a, a->k, j0, w.h), a->k.ld, s.turned[0]);
-      transpose(nk, d, head(a, a->tk, j0, w.h), a->tk.ld, s.turned[1]);
+      transpose(nk, d, scale, head(a, a->k, j0, w.h), a->k.ld, s.turned[0]);
+      transpose(nk, d, scale, head(a, a->tk, j0, w.h), a->tk.ld, s.turned[1]);
       small_product<false>(nq, ld, d, head(a, a->q, w.i0, w.h), a->q.ld, s.turned[0], ld, p, ld, false);
       small_product<false>(nq, ld, d, head(a, a->tq, w.i0, w.h), a->tq.ld, s.turned[0], ld, t, ld, false);
       small_product<false>(nq, ld, d, head(a, a->q, w.i0, w.h), a->q.ld, s.turned[1], ld, t, ld, true);
@@ -289,9 +286,9 @@ void attention_tangent(const tw_attention_args *a) {
         const float lse = row(a->lse, w.i0 + r)[w.h];
         vec all = {};
         for (int64_t j = 0; j < ld; j += TW_LANES) {
-          vec y = fast_exp(load<vec>(p + r * ld + j) * scale - lse);
+          vec y = fast_exp(load<vec>(p + r * ld + j) - lse);
           if (j == ld - TW_LANES) y = kLane < static_cast<int32_t>(tail) ? y : vec{};
-          vec x = y * scale * load<vec>(t + r * ld + j);
+          vec x = y * load<vec>(t + r * ld + j);
           all += x;
           if (drop.on) {
             y = drop.keep(y, r, j);

@@ -30,6 +30,8 @@ inline mask first(int64_t n) { return static_cast<mask>(n >= TW_LANES ? 0xffff :
 inline vec load(const float *p, mask m) { return _mm512_maskz_loadu_ps(m, p); }
 inline void store(float *p, mask m, vec v) { _mm512_mask_storeu_ps(p, m, v); }
 inline wvec low_product(wvec a, wvec b) { return (wvec)_mm512_mul_epu32((__m512i)a, (__m512i)b); }
+inline vec larger(vec a, vec b) { return _mm512_max_ps(a, b); }
+inline vec smaller(vec a, vec b) { return _mm512_min_ps(a, b); }
 inline float largest(vec x) { return _mm512_reduce_max_ps(x); }
 inline float total(vec x) { return _mm512_reduce_add_ps(x); }
 constexpr ivec kLane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
@@ -44,6 +46,9 @@ inline vec load(const float *p, mask m) { return _mm256_maskload_ps(p, m); }
 inline void store(float *p, mask m, vec v) { _mm256_maskstore_ps(p, m, v); }
 // low_product is the products of the low halves of the lanes.
 inline wvec low_product(wvec a, wvec b) { return (wvec)_mm256_mul_epu32((__m256i)a, (__m256i)b); }
+// larger and smaller give b where either is NaN.
+inline vec larger(vec a, vec b) { return _mm256_max_ps(a, b); }
+inline vec smaller(vec a, vec b) { return _mm256_min_ps(a, b); }
 inline float largest(vec x) {
   __m128 y = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
   y = _mm_max_ps(y, _mm_movehl_ps(y, y));
@@ -58,7 +63,7 @@ inline float total(vec x) {
 
 // fast_exp of every lane: the same polynomial.
 inline vec fast_exp(vec x) {
-  x = x < -87.3f ? vec{} - 87.3f : x > 88.3f ? vec{} + 88.3f : x;
+  x = smaller(vec{} + 88.3f, larger(vec{} - 87.3f, x));
   const vec t = x * 1.44269504088896341f + 12582912.0f;  // rounds: the integer is in the low bits
   const vec n = t - 12582912.0f;
   vec r = x - n * 0.693145751953125f;
