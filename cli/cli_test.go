@@ -112,7 +112,7 @@ func TestErrors(t *testing.T) {
 		{on("good.csv", "--split", "random", "--pool", "empty.smi"), "empty"},
 		{on("good.csv", "--split", "random", "--pool", "bad.smi"), "0 molecules and 2 that RDKit refuses"},
 		{on("good.csv", "--split", "random", "--pool", "none.smi"), "none.smi: no such file"},
-		{on("good.csv", "--valid-file", "good.csv"), "give both or neither"},
+		{on("good.csv", "--valid-file", "good.csv"), "give test-file too"},
 		{on("good.csv", "--split", "column"), "split column contradicts the rest"},
 		{on("good.csv", "--split", "random", "--init", "cut.safetensors"), "cut.safetensors: truncated"},
 		{[]string{"--width", "16384", "--layers", "64"}, "MiB are available"},

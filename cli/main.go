@@ -62,8 +62,10 @@ exact gradient of the validation loss through both.
 First steps:
    tapweight run --out runs/first              # the embedded demo: ESOL, 5000 ZINC molecules
    tapweight run --dataset my.csv --smiles smiles --labels y --pool pool.smi
+   tapweight run --dataset demo-text             # the embedded text demo
+   tapweight run --dataset my.csv --text review --labels stars --model all-MiniLM-L6-v2
    tapweight check hypergradient               # the float64 proof`,
-		Commands: []*cli.Command{runCommand(), resumeCommand(), evaluateCommand(), predictCommand(), embedCommand(), dataCommand(),
+		Commands: []*cli.Command{runCommand(), resumeCommand(), evaluateCommand(), predictCommand(), embedCommand(), exportModelCommand(), textCommand(), dataCommand(),
 			planCommand(), doctorCommand(), checkCommand(), benchCommand(), completionCommand()},
 		ExitErrHandler: func(*cli.Context, error) {}, // main prints it once
 	}

@@ -5,8 +5,10 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -48,7 +50,11 @@ func evaluateCommand() *cli.Command {
 			}
 			for _, part := range []string{"train", "valid", "test"} {
 				s := scores[part]
-				fmt.Printf("%-6s %s %.4f\n", part, s.Metric, s.Value)
+				fmt.Printf("%-6s %s %.4f", part, s.Metric, s.Value)
+				for _, name := range slices.Sorted(maps.Keys(s.Also)) {
+					fmt.Printf("  %s %.4f", name, s.Also[name])
+				}
+				fmt.Println()
 				for j, name := range m.Tasks {
 					if len(m.Tasks) > 1 && !math.IsNaN(s.Tasks[j]) {
 						fmt.Printf("         %-20s %.4f\n", name, s.Tasks[j])
@@ -60,23 +66,24 @@ func evaluateCommand() *cli.Command {
 	}
 }
 
-func inputFlags() []cli.Flag {
-	return append([]cli.Flag{
+func inputFlags(more ...cli.Flag) []cli.Flag {
+	flags := []cli.Flag{
 		&cli.StringFlag{Name: "run", Usage: "run folder"},
-		&cli.StringFlag{Name: "input", Usage: ".smi, .csv or .tsv file, plain or .gz"},
-		&cli.StringFlag{Name: "smiles", Value: "smiles", Usage: "name of the SMILES column of a table"},
+		&cli.StringFlag{Name: "input", Usage: ".smi, .txt, .csv, .tsv or .jsonl file, plain or .gz"},
+		&cli.StringFlag{Name: "smiles", Value: "smiles", Usage: "name of the SMILES column of a table of molecules"},
+		&cli.StringFlag{Name: "text", Usage: "name of the text column of a table, or of the two of a pair, A,B (default: those of the run)"},
 		&cli.StringFlag{Name: "out", Usage: "file to write"},
-	}, deviceFlags()...)
+	}
+	return append(append(flags, more...), deviceFlags()...)
 }
 
-// onInput writes what a finished run's model makes of the --input file to the --out file. Refused molecules are named on stderr.
-func onInput(c *cli.Context, compute func(*engine.Model, engine.Examples) ([][]float64, error), write func(io.Writer, *engine.Model, *engine.Input, [][]float64) error) error {
-	m, err := openModel(c, "input", "out")
-	if err != nil {
-		return err
+// onInput writes what a model makes of the --input file to the --out file. Refused molecules are named on stderr.
+func onInput(c *cli.Context, m *engine.Model, compute func(*engine.Model, engine.Examples) ([][]float64, error), write func(io.Writer, *engine.Input, [][]float64) error) error {
+	column := c.String("smiles")
+	if m.Texts() {
+		column = c.String("text")
 	}
-	defer m.Close()
-	in, err := m.OpenInput(c.Context, c.String("input"), c.String("smiles"), console(true))
+	in, err := m.OpenInput(c.Context, c.String("input"), column, console(true))
 	if err != nil {
 		return err
 	}
@@ -87,21 +94,34 @@ func onInput(c *cli.Context, compute func(*engine.Model, engine.Examples) ([][]f
 	if err != nil {
 		return err
 	}
-	return checkpoint.AtomicWrite(c.String("out"), func(w io.Writer) error { return write(w, m, in, rows) })
+	return checkpoint.AtomicWrite(c.String("out"), func(w io.Writer) error { return write(w, in, rows) })
+}
+
+// exampleColumn is the header of what a row is about.
+func exampleColumn(m *engine.Model) string {
+	if m.Texts() {
+		return "text"
+	}
+	return "smiles"
 }
 
 func predictCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "predict",
-		Usage: "predict molecules with a finished run's model",
-		Description: `Writes a CSV with a row per input row: line, SMILES, one column per task (values in the task's units, or probabilities). Molecules
-that RDKit refuses have empty predictions and are named on stderr.
+		Usage: "predict molecules or texts with a finished run's model",
+		Description: `Writes a CSV with a row per input row: line, SMILES or text, one column per task (values in the task's units, or probabilities) or
+per class (probabilities). Molecules that RDKit refuses have empty predictions and are named on stderr.
 
 Example: tapweight predict --run runs/first --input new.smi --out predictions.csv`,
 		Flags: inputFlags(),
 		Action: func(c *cli.Context) error {
-			return onInput(c, (*engine.Model).Predict, func(w io.Writer, m *engine.Model, in *engine.Input, predicted [][]float64) error {
-				return writeTable(w, append([]string{"line", "smiles"}, m.Tasks...), in, predicted)
+			m, err := openModel(c, "input", "out")
+			if err != nil {
+				return err
+			}
+			defer m.Close()
+			return onInput(c, m, (*engine.Model).Predict, func(w io.Writer, in *engine.Input, predicted [][]float64) error {
+				return writeTable(w, append([]string{"line", exampleColumn(m)}, m.Outputs()...), in, predicted)
 			})
 		},
 	}
@@ -116,7 +136,7 @@ func writeTable(w io.Writer, header []string, in *engine.Input, values [][]float
 	at := 0
 	for _, r := range in.Rows {
 		record := make([]string, len(header))
-		record[0], record[1] = strconv.Itoa(r.Line), r.SMILES
+		record[0], record[1] = strconv.Itoa(r.Line), r.Name
 		if at < in.Set.Len() && in.Set.Line(at) == r.Line {
 			for j, v := range values[at] {
 				record[2+j] = strconv.FormatFloat(v, 'g', 7, 64)
@@ -134,23 +154,70 @@ func writeTable(w io.Writer, header []string, in *engine.Input, values [][]float
 func embedCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "embed",
-		Usage: "write the encoder's vector of each molecule",
-		Description: `Writes float32 .npy (molecules that RDKit refuses are rows of NaN) or, for another ending, CSV.
+		Usage: "write the encoder's vector of each molecule or text",
+		Description: `Writes float32 .npy (molecules that RDKit refuses are rows of NaN) or, for another ending, CSV. The encoder is a finished run's, or that
+of a Hugging Face folder; a text's vector is the mean over its tokens, as sentence-transformers pools.
 
-Example: tapweight embed --run runs/first --input pool.smi.gz --out vectors.npy`,
-		Flags: inputFlags(),
+Example: tapweight embed --run runs/first --input pool.smi.gz --out vectors.npy
+Example: tapweight embed --model all-MiniLM-L6-v2 --input sentences.txt --out vectors.npy`,
+		Flags: inputFlags(&cli.StringFlag{Name: "model", Usage: "Hugging Face folder of an encoder, instead of --run"},
+			&cli.IntFlag{Name: "max-tokens", Value: 256, Usage: "tokens of a text at most, with --model"}),
 		Action: func(c *cli.Context) error {
-			return onInput(c, (*engine.Model).Embed, func(w io.Writer, m *engine.Model, in *engine.Input, vectors [][]float64) error {
-				width := m.Config.Width
+			var m *engine.Model
+			var err error
+			if c.String("model") != "" && c.String("run") == "" {
+				if err = required(c, "input", "out"); err == nil {
+					m, err = engine.OpenEncoder(c.String("model"), c.Int("max-tokens"), c.String("device"), c.Int("threads"))
+				}
+			} else {
+				m, err = openModel(c, "input", "out")
+			}
+			if err != nil {
+				return err
+			}
+			defer m.Close()
+			return onInput(c, m, (*engine.Model).Embed, func(w io.Writer, in *engine.Input, vectors [][]float64) error {
+				width := 0
+				if len(vectors) > 0 {
+					width = len(vectors[0])
+				}
 				if strings.HasSuffix(c.String("out"), ".npy") {
 					return writeNPY(w, in, vectors, width)
 				}
-				header := []string{"line", "smiles"}
+				header := []string{"line", exampleColumn(m)}
 				for j := range width {
 					header = append(header, fmt.Sprintf("v%d", j))
 				}
 				return writeTable(w, header, in, vectors)
 			})
+		},
+	}
+}
+
+func exportModelCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "export",
+		Usage: "write a finished run's text model as a Hugging Face folder",
+		Description: `The folder opens in transformers (AutoModelForSequenceClassification, AutoTokenizer) and, with --pretrained, holds the pretrained
+encoder alone, which opens in sentence-transformers too. A graph network needs no export: model.safetensors and encoder.safetensors
+of its run folder hold its tensors by name.
+
+Example: tapweight export --run runs/cola --to hf cola-model`,
+		ArgsUsage: "DIR",
+		Flags: []cli.Flag{&cli.StringFlag{Name: "run", Usage: "run folder"}, &cli.StringFlag{Name: "to", Value: "hf", Usage: "format: hf"},
+			&cli.BoolFlag{Name: "pretrained", Usage: "the pretrained encoder instead of the finetuned model"}},
+		Action: func(c *cli.Context) error {
+			dir, err := oneArgument(c, "DIR")
+			if err != nil {
+				return err
+			}
+			if err := required(c, "run"); err != nil {
+				return err
+			}
+			if c.String("to") != "hf" {
+				return fmt.Errorf("export: --to %q is not a format that is known; there is hf", c.String("to"))
+			}
+			return engine.ExportModel(c.String("run"), dir, c.Bool("pretrained"))
 		},
 	}
 }

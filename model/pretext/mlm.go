@@ -31,6 +31,7 @@ func (m *mlm) module() transformer.Module { return m.head }
 
 // maskedLabels are the predicted positions.
 type maskedLabels struct {
+	at     []int32
 	rows   batch.Sparse // picks them out of all tokens
 	target batch.Ints
 }
@@ -61,7 +62,7 @@ func (m *mlm) Build(in *Building) (any, float64) {
 			k = end
 		}
 	}
-	return maskedLabels{in.Pick(at), in.Host.Ints(target)}, float64(len(at))
+	return maskedLabels{at, in.Pick(at), in.Host.Ints(target)}, float64(len(at))
 }
 
 func (m *mlm) Loss(f *Forward) *tape.Loss {

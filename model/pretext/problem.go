@@ -92,9 +92,10 @@ func (p *Problem) EncoderCount() int { return p.params.EncoderCount() }
 
 // prepared is what a micro-batch remembers of each objective.
 type prepared struct {
-	packed []*transformer.Packed
-	labels []any
-	scale  []float64
+	sequences [][]transformer.Sequence
+	packed    []*transformer.Packed
+	labels    []any
+	scale     []float64
 }
 
 // Prepare builds the batch of a step on the host, in micro parts of equal size: a pure function of the pool's seed, the step and
@@ -118,7 +119,7 @@ func (p *Problem) Prepare(step uint32, index []int, micro int) ([]*batch.Micro, 
 			if err != nil {
 				return nil, fmt.Errorf("objective %s: %w", p.names[i], err)
 			}
-			d.labels, d.packed = append(d.labels, labels), append(d.packed, packed)
+			d.labels, d.packed, d.sequences = append(d.labels, labels), append(d.packed, packed), append(d.sequences, in.sequences)
 		}
 		part.Detail = d
 		parts = append(parts, part)

@@ -202,6 +202,9 @@ func (t *Tokenizer) words(sc *scratch, dst []int32, s source, track bool) []int3
 // Size returns the size of the vocabulary: the largest id and one.
 func (t *Tokenizer) Size() int { return len(t.tokens) }
 
+// ByteLevel reports whether the tokenizer is byte-level BPE, like RoBERTa's, and not WordPiece.
+func (t *Tokenizer) ByteLevel() bool { return t.byteLevel }
+
 // Special returns the ids of the special tokens.
 func (t *Tokenizer) Special() Special { return t.special }
 

@@ -296,6 +296,15 @@ func Save(dir string, cfg Config, flat []float64, modules ...Module) error {
 	return write(filepath.Join(dir, configFile), text)
 }
 
+// Save writes config.json alone.
+func (c *Config) Save(dir string) error {
+	text, err := c.json(c.family().class + "Model")
+	if err != nil {
+		return err
+	}
+	return write(filepath.Join(dir, configFile), text)
+}
+
 func write(path string, text []byte) error {
 	return checkpoint.AtomicWrite(path, func(w io.Writer) error {
 		_, err := w.Write(text)

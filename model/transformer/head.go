@@ -35,6 +35,18 @@ func (m *Classifier) Forward(t *tape.Tape, first *tape.Var, pass tape.Pass) *tap
 	return t.Linear(h, t.Param(m.out.weight), t.Param(m.out.bias), gpu.Identity)
 }
 
+// Rescale turns output j, in the parameters of a flat vector, into std[j] times itself plus mean[j].
+func (m *Classifier) Rescale(flat []float64, mean, std []float64) {
+	w, b := m.out.weight, m.out.bias
+	for j := range mean {
+		row := flat[w.Offset+j*w.LD:][:w.Cols]
+		for i := range row {
+			row[i] *= std[j]
+		}
+		flat[b.Offset+j] = flat[b.Offset+j]*std[j] + mean[j]
+	}
+}
+
 func (m *Classifier) layer(t *tape.Tape, h *tape.Var) *tape.Var {
 	w, b := t.Param(m.hidden.weight), t.Param(m.hidden.bias)
 	defer t.Done(h)

@@ -342,9 +342,3 @@ func parsePool(path string, content []byte, smilesColumn string, limit int) (*Po
 	}
 	return p, nil
 }
-
-// Row is a molecule of a file.
-type Row struct {
-	Line   int
-	SMILES string
-}

@@ -156,11 +156,12 @@ func BenchEmbed(ctx context.Context, c Config, rounds int, con *runlog.Console) 
 		return nil, err
 	}
 	defer b.Close()
-	in, err := c.domain().openInput(ctx, data.PoolFile(c.Pool), c.SMILES, c.PoolLimit, con)
+	d := c.domain()
+	in, err := d.openInput(ctx, data.PoolFile(c.Pool), c.SMILES, c.PoolLimit, con)
 	if err != nil {
 		return nil, err
 	}
-	net, err := c.domain().network(in.Set)
+	net, err := d.network(in.Set)
 	if err != nil {
 		return nil, err
 	}
@@ -183,14 +184,14 @@ func BenchEmbed(ctx context.Context, c Config, rounds int, con *runlog.Console) 
 	all := upTo(in.Set.Len())
 	for round := range rounds + 1 { // the first warms up
 		start := time.Now()
-		rows, err := predict(p, fin, all, fin.Embed)
+		rows, err := predict(p, fin, all, d.evalBatch(), fin.Embed)
 		if err != nil {
 			return nil, err
 		}
 		if round > 0 {
 			t.MS = append(t.MS, float64(time.Since(start).Microseconds())/1000)
 		} else if c.Out != "" {
-			if err := exportSet(filepath.Join(c.Out, "embed.safetensors"), c.domain(), in.Set, fin.Params(), value, rows); err != nil {
+			if err := exportSet(filepath.Join(c.Out, "embed.safetensors"), d, in.Set, fin.Params(), value, rows); err != nil {
 				return nil, err
 			}
 		}

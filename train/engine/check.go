@@ -86,6 +86,9 @@ func (c Config) Reduced() Config {
 	c.Width, c.Layers = min(c.Width, 8), min(c.Layers, 3)
 	c.PretrainBatch, c.FinetuneBatch, c.ValidBatch = min(c.PretrainBatch, 12*c.Accumulate), min(c.FinetuneBatch, 12), min(c.ValidBatch, 12)
 	c.PoolLimit = 200
+	if c.texts() {
+		c.Model, c.Tokenizer, c.Layers, c.Width, c.Vocabulary, c.MaxTokens = "tiny", "", 2, 8, 300, min(c.MaxTokens, 24)
+	}
 	return c
 }
 

@@ -19,40 +19,50 @@ import (
 	"tapweight/gpu"
 	"tapweight/train/data"
 	"tapweight/train/level"
+	"tapweight/train/metric"
 	"tapweight/train/optim"
 )
 
 // Config is everything a run depends on. The keys of the YAML file are the flags of `tapweight run`. A zero in a field that
 // a preset sets means the preset's value.
 type Config struct {
-	Dataset     string   `yaml:"dataset" group:"data" usage:"task: demo, a MoleculeNet name (see 'tapweight data list') or a CSV/TSV file"`
-	Data        string   `yaml:"data" group:"data" usage:"folder of the MoleculeNet files (default $TAPWEIGHT_DATA)"`
+	Dataset     string   `yaml:"dataset" group:"data" usage:"task: demo, demo-text, a name of MoleculeNet or GLUE (see 'tapweight data list') or a CSV, TSV or JSONL file"`
+	Data        string   `yaml:"data" group:"data" usage:"folder of the MoleculeNet or GLUE files (default $TAPWEIGHT_DATA)"`
 	SMILES      string   `yaml:"smiles" group:"data" usage:"name of the SMILES column"`
+	Text        []string `yaml:"text" group:"data" usage:"name of the text column, or of the two of a pair: the dataset is one of texts"`
 	Labels      []string `yaml:"labels" group:"data" usage:"names of the label columns, or * for all others"`
-	Task        string   `yaml:"task" group:"data" usage:"auto, regression or classification"`
-	Metric      string   `yaml:"metric" group:"data" usage:"rmse, mae or roc-auc (default: by task)"`
-	Split       string   `yaml:"split" group:"data" usage:"scaffold, random-scaffold, balanced-scaffold, random, column or files (default: column or files where given, else scaffold)"`
+	Task        string   `yaml:"task" group:"data" usage:"auto, regression, classification (columns of 0 and 1) or multiclass (one column of classes)"`
+	Metric      string   `yaml:"metric" group:"data" usage:"rmse, mae, pearson, spearman; roc-auc, accuracy, f1, matthews; several joined by commas, of which the first decides (default: by task)"`
+	Split       string   `yaml:"split" group:"data" usage:"scaffold, random-scaffold, balanced-scaffold, random, group, holdout, column or files (default: the last four where given, else scaffold of molecules, random of texts)"`
 	SplitColumn string   `yaml:"split-column" group:"data" usage:"column of the dataset with train, valid or test"`
-	ValidFile   string   `yaml:"valid-file" group:"data" usage:"file of the validation part; the dataset is then the training part"`
-	TestFile    string   `yaml:"test-file" group:"data" usage:"file of the test part"`
+	GroupColumn string   `yaml:"group-column" group:"data" usage:"column whose equal values stay in one part of the split (texts)"`
+	ValidFile   string   `yaml:"valid-file" group:"data" usage:"file of the validation part; the dataset is then the training part, and test-file is needed too"`
+	TestFile    string   `yaml:"test-file" group:"data" usage:"file of the test part; alone, the dataset is split 8:1 to train and validate"`
 	Features    string   `yaml:"features" group:"data" usage:"hu (2 atom and 2 bond fields) or ogb (9 and 3)"`
 	OnInvalid   string   `yaml:"on-invalid" group:"data" usage:"skip or fail when RDKit refuses a molecule"`
-	Pool        string   `yaml:"pool" group:"data" usage:"molecules to pretrain on: demo, task (the training split) or a .smi/.csv file"`
-	PoolLimit   int      `yaml:"pool-limit" group:"data" usage:"use at most this many pool molecules, spread evenly over the file (0 = all)"`
+	Pool        string   `yaml:"pool" group:"data" usage:"what to pretrain on: demo (molecules), task (the training split), a file (.smi, .csv; .txt, .csv, .jsonl), or for texts task,FILE (default: demo for molecules, task for texts)"`
+	PoolLimit   int      `yaml:"pool-limit" group:"data" usage:"use at most this many molecules or segments of a pool, spread evenly over the file (0 = all)"`
 	Cache       string   `yaml:"cache" group:"data" usage:"folder of the featurised molecules (default: the user's cache folder)"`
 
-	Preset   string  `yaml:"preset" group:"network" usage:"size: nano (3×32), tiny (3×64), small (5×128) or paper (5×300)"`
+	Preset   string  `yaml:"preset" group:"network" usage:"size of a graph network: nano (3×32), tiny (3×64), small (5×128) or paper (5×300) (default: tiny)"`
 	Network  string  `yaml:"network" group:"network" usage:"gin, gcn, sage or gat"`
-	Layers   int     `yaml:"layers" group:"network" usage:"message-passing layers (0 = preset)"`
-	Width    int     `yaml:"width" group:"network" usage:"channels (0 = preset)"`
+	Layers   int     `yaml:"layers" group:"network" usage:"layers (0 = preset, or the size of a text model)"`
+	Width    int     `yaml:"width" group:"network" usage:"channels (0 = preset, or the size of a text model)"`
 	Norm     string  `yaml:"norm" group:"network" usage:"batch or layer"`
 	Readout  string  `yaml:"readout" group:"network" usage:"mean, sum or max"`
 	Head     string  `yaml:"head" group:"network" usage:"linear or mlp"`
-	Dropout  float64 `yaml:"dropout" group:"network" usage:"dropout after each layer; more than 0 limits compression to the first layer"`
+	Dropout  float64 `yaml:"dropout" group:"network" usage:"dropout; of a graph network after each layer, where it limits compression to the first layer (default: 0 for graph networks, the model's own for texts)"`
 	Compress bool    `yaml:"compress" group:"network" usage:"compute one row per distinct neighbourhood instead of one per atom (same results)"`
 	Init     string  `yaml:"init" group:"network" usage:"encoder to start from: encoder.safetensors of another run"`
 
-	Objectives []string `yaml:"objectives" group:"levels" usage:"pretraining objectives to weigh"`
+	Model      string `yaml:"model" group:"text" usage:"Hugging Face folder to start from, or a size to train from scratch: tiny, mini, minilm, small or base (default: tiny)"`
+	Tokenizer  string `yaml:"tokenizer" group:"text" usage:"folder with the tokenizer of a model from scratch (default: made from the pool)"`
+	Vocabulary int    `yaml:"vocabulary" group:"text" usage:"tokens of a vocabulary made from the pool"`
+	MaxTokens  int    `yaml:"max-tokens" group:"text" usage:"tokens of a text at most; longer ones are cut"`
+	WholeWords bool   `yaml:"whole-words" group:"text" usage:"objective mlm masks whole words"`
+	SwapHalves bool   `yaml:"swap-halves" group:"text" usage:"objective sop swaps the halves of a sentence, as the reference does, instead of two consecutive sentences"`
+
+	Objectives []string `yaml:"objectives" group:"levels" usage:"pretraining objectives to weigh (default: cluster-100,mask-atom,context,contrast,motif for molecules, mlm,simcse,sop for texts)"`
 	Weights    []string `yaml:"weights" group:"levels" usage:"learned, uniform, random, none, fixed=A/B/…, only=NAME; the first is the run, further ones are compared with it"`
 	Gamma      float64  `yaml:"gamma" group:"levels" usage:"coefficient of the proximal term γ|ω-θ|² (a plain sum)"`
 	ValidProx  bool     `yaml:"validate-proximal" group:"levels" usage:"add the proximal term to the loss of level III, as the reference implementation does"`
@@ -61,7 +71,7 @@ type Config struct {
 	Radius     float64  `yaml:"radius" group:"levels" usage:"length of the perturbation of finite differences"`
 	Cosines    int      `yaml:"cosines-every" group:"levels" usage:"iterations between complete cosine matrices of the objectives' gradients; between them objectives that share a pass have one gradient, which is cheaper (1 = always complete, 0 = never)"`
 
-	Optimizer       string  `yaml:"optimizer" group:"optimisers" usage:"of pretraining and finetuning: sgd, adam or adamw"`
+	Optimizer       string  `yaml:"optimizer" group:"optimisers" usage:"of pretraining and finetuning: sgd, adam or adamw (default: adam for molecules, adamw for texts)"`
 	PretrainLR      float64 `yaml:"pretrain-lr" group:"optimisers" usage:"learning rate of level I (0 = by optimizer)"`
 	FinetuneLR      float64 `yaml:"finetune-lr" group:"optimisers" usage:"learning rate of level II and of retraining (0 = by optimizer)"`
 	ReweightLR      float64 `yaml:"reweight-lr" group:"optimisers" usage:"learning rate of level III (0 = by its optimizer)"`
@@ -73,9 +83,9 @@ type Config struct {
 	StepSize        int     `yaml:"step-size" group:"optimisers" usage:"updates between the steps of --schedule step"`
 	StepFactor      float64 `yaml:"step-factor" group:"optimisers" usage:"factor of the learning rate at each step"`
 	Warmup          int     `yaml:"warmup" group:"optimisers" usage:"updates of linear warm-up"`
-	PretrainBatch   int     `yaml:"pretrain-batch" group:"optimisers" usage:"molecules of a pretraining batch (0 = preset)"`
-	FinetuneBatch   int     `yaml:"finetune-batch" group:"optimisers" usage:"molecules of a finetuning batch (0 = preset)"`
-	ValidBatch      int     `yaml:"valid-batch" group:"optimisers" usage:"molecules of a validation batch of level III, or the whole split where it has fewer; small ones make the weights noisier"`
+	PretrainBatch   int     `yaml:"pretrain-batch" group:"optimisers" usage:"molecules or sentences of a pretraining batch (0 = preset, 32 for texts)"`
+	FinetuneBatch   int     `yaml:"finetune-batch" group:"optimisers" usage:"examples of a finetuning batch (0 = preset, 32 for texts)"`
+	ValidBatch      int     `yaml:"valid-batch" group:"optimisers" usage:"examples of a validation batch of level III, or the whole split where it has fewer; small ones make the weights noisier (0 = 256 molecules, 32 texts)"`
 	Accumulate      int     `yaml:"accumulate" group:"optimisers" usage:"parts in which a batch is computed, to save memory; batch norm, contrast, context and infomax then look at a part"`
 	PretrainUnroll  int     `yaml:"pretrain-unroll" group:"optimisers" usage:"level I steps per iteration"`
 	FinetuneUnroll  int     `yaml:"finetune-unroll" group:"optimisers" usage:"level II steps per iteration"`
@@ -96,11 +106,11 @@ type Config struct {
 // Default returns the configuration of the embedded demo.
 func Default() Config {
 	return Config{
-		Dataset: "demo", SMILES: "smiles", Task: "auto", Features: "hu", OnInvalid: "skip", Pool: "demo",
-		Preset: "tiny", Network: "gin", Norm: "batch", Readout: "mean", Head: "linear", Compress: true,
-		Objectives: []string{"cluster-100", "mask-atom", "context", "contrast", "motif"}, Weights: []string{"learned"},
-		Gamma: 30, Hypergrad: "exact", Jacobian: "optimizer", Radius: 0.01, Cosines: 25,
-		Optimizer: "adam", ReweightOptim: "adam", Momentum: 0.9, Schedule: "constant", StepSize: 100, StepFactor: 0.9, ValidBatch: 256, Accumulate: 1, PretrainUnroll: 1, FinetuneUnroll: 1,
+		Dataset: "demo", SMILES: "smiles", Task: "auto", Features: "hu", OnInvalid: "skip",
+		Network: "gin", Norm: "batch", Readout: "mean", Head: "linear", Dropout: -1, Compress: true, Vocabulary: 4096, MaxTokens: 128,
+		Weights: []string{"learned"},
+		Gamma:   30, Hypergrad: "exact", Jacobian: "optimizer", Radius: 0.01, Cosines: 25,
+		ReweightOptim: "adam", Momentum: 0.9, Schedule: "constant", StepSize: 100, StepFactor: 0.9, Accumulate: 1, PretrainUnroll: 1, FinetuneUnroll: 1,
 		MaxIterations: 300, RetrainSteps: 500, ValidateEvery: 25, LogEvery: 10, CheckpointEvery: 100, Seeds: 1, Device: "auto",
 	}
 }
@@ -208,7 +218,7 @@ func (c *Config) Resolve() error {
 		name      string
 		v, lo, hi int
 	}{
-		{"layers", c.Layers, 1, 64}, {"width", c.Width, 1, 1 << 14}, {"pretrain-batch", c.PretrainBatch, 2, 1 << 24}, {"finetune-batch", c.FinetuneBatch, 1, 1 << 24}, {"valid-batch", c.ValidBatch, 1, 1 << 24},
+		{"pretrain-batch", c.PretrainBatch, 2, 1 << 24}, {"finetune-batch", c.FinetuneBatch, 1, 1 << 24}, {"valid-batch", c.ValidBatch, 1, 1 << 24},
 		{"accumulate", c.Accumulate, 1, 1 << 16}, {"pretrain-unroll", c.PretrainUnroll, 1, 1 << 16}, {"finetune-unroll", c.FinetuneUnroll, 1, 1 << 16},
 		{"max-iterations", c.MaxIterations, 0, 1 << 30}, {"retrain-steps", c.RetrainSteps, 1, 1 << 30}, {"validate-every", c.ValidateEvery, 1, 1 << 30},
 		{"log-every", c.LogEvery, 1, 1 << 20}, {"checkpoint-every", c.CheckpointEvery, 1, 1 << 30}, {"cosines-every", c.Cosines, 0, 1 << 30}, {"seeds", c.Seeds, 1, 1000}, {"pool-limit", c.PoolLimit, 0, 1 << 30}, {"threads", c.Threads, 0, 4096},
@@ -220,16 +230,26 @@ func (c *Config) Resolve() error {
 	for _, f := range []struct {
 		name  string
 		v, hi float64
-	}{{"dropout", c.Dropout, 0.999}, {"gamma", c.Gamma, math.MaxFloat64}, {"radius", c.Radius, math.MaxFloat64}} {
+	}{{"gamma", c.Gamma, math.MaxFloat64}, {"radius", c.Radius, math.MaxFloat64}} {
 		if !(f.v >= 0 && f.v <= f.hi) {
 			return wrong(fmt.Errorf("%s %g is not in [0, %g]", f.name, f.v, f.hi), f.name)
+		}
+	}
+	if c.Dropout > 0.999 || c.Dropout != c.Dropout {
+		return wrong(fmt.Errorf("dropout %g is not in [0, 0.999]", c.Dropout), "dropout")
+	}
+	if c.Metric != "" {
+		for _, m := range strings.Split(c.Metric, ",") {
+			if !slices.Contains(metric.Names, m) {
+				return wrong(fmt.Errorf("metric %q is not one of %s", m, strings.Join(metric.Names, ", ")), "metric")
+			}
 		}
 	}
 	for _, f := range []struct {
 		name, v string
 		known   []string
 	}{
-		{"task", c.Task, []string{"auto", "regression", "classification"}}, {"metric", c.Metric, []string{"", "rmse", "mae", "roc-auc"}},
+		{"task", c.Task, []string{"auto", "regression", "classification", "multiclass"}},
 		{"on-invalid", c.OnInvalid, []string{"skip", "fail"}},
 	} {
 		if !slices.Contains(f.known, f.v) {
@@ -273,29 +293,59 @@ func (c *Config) Resolve() error {
 
 // resolveSplit takes the kind of split from what is given, unless it is said.
 func (c *Config) resolveSplit() error {
-	given := "scaffold"
-	keys := []string{"split", "split-column", "valid-file", "test-file"}
+	keys := []string{"split", "split-column", "valid-file", "test-file", "group-column"}
+	given := ""
 	switch {
-	case (c.ValidFile != "") != (c.TestFile != ""):
-		return wrong(errors.New("valid-file and test-file: give both or neither"), keys[2:]...)
-	case c.ValidFile != "" && c.SplitColumn != "":
-		return wrong(errors.New("split-column and valid-file contradict each other: give one of them"), keys[1:]...)
+	case c.ValidFile != "" && c.TestFile == "":
+		return wrong(errors.New("valid-file: give test-file too"), keys[2:]...)
+	case c.TestFile != "" && c.SplitColumn != "":
+		return wrong(errors.New("split-column and test-file contradict each other: give one of them"), keys[1:]...)
 	case c.ValidFile != "":
 		given = "files"
+	case c.TestFile != "":
+		given = "holdout"
 	case c.SplitColumn != "":
 		given = "column"
+	case c.GroupColumn != "":
+		given = "group"
 	}
+	usual := c.usualSplit()
 	if c.Split == "" {
-		c.Split = given
+		c.Split = or(given, usual)
 	}
 	if !slices.Contains(data.SplitKinds, c.Split) {
 		return wrong(fmt.Errorf("split %q is not one of %s", c.Split, strings.Join(data.SplitKinds, ", ")), "split")
 	}
-	own := c.Split == "column" || c.Split == "files"
-	if (own || given != "scaffold") && c.Split != given {
-		return wrong(fmt.Errorf("split %s contradicts the rest: column goes with split-column, files with valid-file and test-file, the others with neither", c.Split), keys...)
+	own := slices.Contains([]string{"column", "files", "holdout", "group"}, c.Split) && c.Split != usual
+	if (own || given != "") && c.Split != given {
+		return wrong(fmt.Errorf("split %s contradicts the rest: column goes with split-column, group with group-column, files with valid-file and test-file, "+
+			"holdout with test-file, the others with neither", c.Split), keys...)
+	}
+	if scaffold := strings.HasSuffix(c.Split, "scaffold"); scaffold && c.texts() {
+		return wrong(fmt.Errorf("split %s is for molecules; use random, group, holdout, column or files", c.Split), "split")
 	}
 	return nil
+}
+
+// usualSplit is the dataset's own kind of split.
+func (c *Config) usualSplit() string {
+	for _, p := range data.Presets() {
+		if p.Name == c.Dataset && p.SplitKind != "" {
+			return p.SplitKind
+		}
+	}
+	if c.texts() {
+		return "random"
+	}
+	return "scaffold"
+}
+
+// or returns the value, or another one where it is empty.
+func or(v, otherwise string) string {
+	if v == "" {
+		return otherwise
+	}
+	return v
 }
 
 // defaultLR is the learning rate of a rule where none is given.

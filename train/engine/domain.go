@@ -15,16 +15,18 @@ import (
 type domain interface {
 	// fill sets what the configuration leaves open and reports the first setting that makes no sense for this kind of data.
 	fill() error
-	// open turns the rows of a task's table into examples. Rows may be left out.
-	open(ctx context.Context, table *data.Table, preset data.Preset, con *runlog.Console) (Examples, error)
-	// split assigns the examples to the three parts.
-	split(e Examples, parts []string, con *runlog.Console) (*data.Split, error)
+	// open turns the rows of a task's table into examples, some of which may be left out, and assigns them to the three parts.
+	open(ctx context.Context, table *data.Table, preset data.Preset, con *runlog.Console) (Examples, *data.Split, error)
 	// openPool opens what there is to pretrain on.
 	openPool(ctx context.Context, t *Task, con *runlog.Console) (Pool, error)
 	// pretraining declares the networks of Level I.
 	pretraining(p Pool, objectives []string) (pretraining, error)
+	// keep writes what the finished model needs besides its numbers to a run folder.
+	keep(dir string) error
 	// network returns the network of Level II over examples.
 	network(e Examples) (downstream.Network, error)
+	// evalBatch is the number of examples evaluated at a time.
+	evalBatch() int
 	// openInput opens the rows of a file to predict or embed, at most limit of them unless it is 0.
 	openInput(ctx context.Context, path, column string, limit int, con *runlog.Console) (*Input, error)
 	// exportBatch returns what bench/peers needs of a pretraining batch and of labelled batches by name.
@@ -70,26 +72,45 @@ type pretraining interface {
 }
 
 // domain returns the configuration's kind of data.
-func (c *Config) domain() domain { return molecules{c} }
+func (c *Config) domain() domain {
+	if c.texts() {
+		return &texts{Config: c}
+	}
+	return molecules{c}
+}
+
+// texts reports whether the dataset is one of texts.
+func (c *Config) texts() bool {
+	for _, p := range data.Presets() {
+		if p.Name == c.Dataset {
+			return p.Modality() == data.Texts
+		}
+	}
+	return len(c.Text) > 0
+}
 
 // Task is the downstream task, ready to train on.
 type Task struct {
-	Name   string
-	Kind   data.Kind
-	Metric string
-	Tasks  []string
-	Set    Examples
-	Labels [][]float64 // per example of Set, in the file's units
-	Split  *data.Split
-	Scale  data.Scale                           // of regression targets
-	Place  func(line int) (path string, at int) // of a line of Set
-	domain domain
+	Name    string
+	Kind    data.Kind
+	Metric  string // or several joined by commas, of which the first decides
+	Tasks   []string
+	Classes []string // of a multiclass task
+	Set     Examples
+	Labels  [][]float64 // per example of Set, in the file's units; the number of a class
+	Split   *data.Split
+	Scale   data.Scale                           // of regression targets
+	Place   func(line int) (path string, at int) // of a line of Set
+	domain  domain
 }
 
 // targets returns the labels that the loss sees.
 func (t *Task) targets() downstream.Labels {
 	if t.Kind == data.Regression {
 		return downstream.Labels{Loss: downstream.Squared, Values: t.Scale.Apply(t.Labels), Outputs: len(t.Tasks)}
+	}
+	if t.Kind == data.MultiClass {
+		return downstream.Labels{Loss: downstream.Softmax, Values: t.Labels, Outputs: len(t.Classes)}
 	}
 	return downstream.Labels{Loss: downstream.Logistic, Values: t.Labels, Outputs: len(t.Tasks)}
 }

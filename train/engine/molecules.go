@@ -27,6 +27,13 @@ var sizes = map[string]size{
 }
 
 func (c molecules) fill() error {
+	c.Pool = or(c.Pool, "demo")
+	c.Optimizer = or(c.Optimizer, "adam")
+	c.Preset = or(c.Preset, "tiny")
+	if len(c.Objectives) == 0 {
+		c.Objectives = []string{"cluster-100", "mask-atom", "context", "contrast", "motif"}
+	}
+	c.Dropout = max(c.Dropout, 0)
 	s, ok := sizes[c.Preset]
 	if !ok {
 		return wrong(fmt.Errorf("preset %q is not one of nano, tiny, small, paper", c.Preset), "preset")
@@ -34,9 +41,17 @@ func (c molecules) fill() error {
 	for _, f := range []struct {
 		v      *int
 		preset int
-	}{{&c.Layers, s.layers}, {&c.Width, s.width}, {&c.PretrainBatch, s.pretrain}, {&c.FinetuneBatch, s.finetune}} {
+	}{{&c.Layers, s.layers}, {&c.Width, s.width}, {&c.PretrainBatch, s.pretrain}, {&c.FinetuneBatch, s.finetune}, {&c.ValidBatch, 256}} {
 		if *f.v == 0 {
 			*f.v = f.preset
+		}
+	}
+	for _, f := range []struct {
+		name      string
+		v, lo, hi int
+	}{{"layers", c.Layers, 1, 64}, {"width", c.Width, 1, 1 << 14}} {
+		if f.v < f.lo || f.v > f.hi {
+			return wrong(fmt.Errorf("%s %d is not between %d and %d", f.name, f.v, f.lo, f.hi), f.name)
 		}
 	}
 	if !slices.Contains([]string{"linear", "mlp"}, c.Head) {
@@ -80,14 +95,24 @@ func (s moleculeSet) String() string {
 	return fmt.Sprintf("%d molecules, %d atoms (%.1f each, at most %d)", s.Len(), s.Atoms(), float64(s.Atoms())/float64(max(s.Len(), 1)), largest)
 }
 
-func (c molecules) open(ctx context.Context, table *data.Table, preset data.Preset, con *runlog.Console) (Examples, error) {
+func (c molecules) open(ctx context.Context, table *data.Table, preset data.Preset, con *runlog.Console) (Examples, *data.Split, error) {
 	set, bad, err := c.openSet(ctx, table.ContentKey+" "+preset.Columns.SMILES, preset.File, con, func() ([]molecule.Record, error) {
 		return records(table.SMILES, table.Line), nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return moleculeSet{set}, c.refused(preset.Name, table.Place, bad, con)
+	if err := c.refused(preset.Name, table.Place, bad, con); err != nil {
+		return nil, nil, err
+	}
+	if set.Len() == 0 {
+		return nil, nil, fmt.Errorf("%s: no molecule is left", preset.File)
+	}
+	split, err := c.split(set, table, con)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", preset.Name, err)
+	}
+	return moleculeSet{set}, split, nil
 }
 
 func records(smiles []string, line []int) []molecule.Record {
@@ -98,13 +123,28 @@ func records(smiles []string, line []int) []molecule.Record {
 	return r
 }
 
-func (c molecules) split(e Examples, parts []string, con *runlog.Console) (*data.Split, error) {
-	set := e.(moleculeSet).Set
+func (c molecules) split(set *molecule.Set, table *data.Table, con *runlog.Console) (*data.Split, error) {
+	row := map[int]int{}
+	for i, line := range table.Line {
+		row[line] = i
+	}
 	smiles := make([]string, set.Len())
+	var parts, groups []string
 	for i := range smiles {
 		smiles[i] = set.SMILES(i)
+		if table.Part != nil {
+			parts = append(parts, table.Part[row[set.Line(i)]])
+		}
+		if table.Group != nil {
+			groups = append(groups, table.Group[row[set.Line(i)]])
+		}
 	}
-	split, err := data.NewSplit(c.Split, smiles, func() ([]string, error) { return molecule.Scaffolds(set) }, parts, c.Seed)
+	split, err := data.NewSplit(c.Split, smiles, func() ([]string, error) {
+		if c.Split == "group" {
+			return groups, nil
+		}
+		return molecule.Scaffolds(set)
+	}, parts, c.Seed)
 	if err != nil {
 		return nil, err
 	}
@@ -126,6 +166,11 @@ func (c molecules) pretraining(p Pool, objectives []string) (pretraining, error)
 	return objective.NewProblem(p.(moleculePool).Pool, net, objectives, c.Compress)
 }
 
+// evalBatch: large batches share more rows.
+func (c molecules) evalBatch() int { return 8192 }
+
+func (c molecules) keep(string) error { return nil }
+
 func (c molecules) network(e Examples) (downstream.Network, error) {
 	net, err := c.graphNetwork()
 	if err != nil {
@@ -141,7 +186,7 @@ func (c molecules) openInput(ctx context.Context, path, column string, limit int
 	}
 	in := &Input{}
 	for i, s := range file.SMILES {
-		in.Rows = append(in.Rows, data.Row{Line: file.Line[i], SMILES: s})
+		in.Rows = append(in.Rows, Row{file.Line[i], s})
 	}
 	set, bad, err := c.openSet(ctx, file.ContentKey+" "+column, path, con, func() ([]molecule.Record, error) { return records(file.SMILES, file.Line), nil })
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"tapweight/train/data"
@@ -24,63 +25,58 @@ func (c *Config) CacheDir() (string, error) {
 	return filepath.Join(dir, "tapweight"), nil
 }
 
-// OpenTask reads, prepares and splits the task.
-func (c *Config) OpenTask(ctx context.Context, con *runlog.Console) (*Task, error) {
-	preset, err := data.Resolve(c.Dataset, c.Data, data.Columns{SMILES: c.SMILES, Labels: c.Labels, Split: c.SplitColumn})
+// preset describes the dataset.
+func (c *Config) preset() (data.Preset, error) {
+	p, err := data.Resolve(c.Dataset, c.Data, data.Columns{SMILES: c.SMILES, Text: c.Text, Labels: c.Labels})
 	if err != nil {
-		return nil, err
+		return p, err
 	}
-	preset.Columns.Split = c.SplitColumn
-	var table *data.Table
-	if c.ValidFile != "" {
-		table, err = data.ReadParts(preset.File, c.ValidFile, c.TestFile, preset.Columns)
-	} else {
-		table, err = data.ReadTable(preset.File, preset.Columns)
-	}
-	if err != nil {
-		return nil, err
-	}
-	t := &Task{Name: preset.Name, Tasks: table.Tasks, Kind: preset.Kind, Metric: preset.Metric, Place: table.Place}
+	p.Columns.Split, p.Columns.Group = c.SplitColumn, or(c.GroupColumn, p.Columns.Group)
 	if c.Task != "auto" {
-		t.Kind = data.Kind(c.Task)
-	} else if t.Kind == "" {
-		t.Kind = data.InferKind(table.Labels)
+		p.Columns.Kind = data.Kind(c.Task)
+	}
+	return p, nil
+}
+
+// OpenTask reads, splits and prepares the task.
+func (c *Config) OpenTask(ctx context.Context, con *runlog.Console) (*Task, error) {
+	preset, err := c.preset()
+	if err != nil {
+		return nil, err
+	}
+	table, err := preset.Read(c.ValidFile, c.TestFile)
+	if err != nil {
+		return nil, err
+	}
+	for _, note := range table.Notes {
+		con.Printf("%s", note)
+	}
+	t := &Task{Name: preset.Name, Kind: table.Kind, Metric: c.Metric, Tasks: table.Tasks, Classes: table.Classes, Place: table.Place, domain: c.domain()}
+	if t.Metric == "" && (preset.Kind == "" || preset.Kind == t.Kind) {
+		t.Metric = preset.Metric
+	}
+	if t.Metric == "" {
+		t.Metric = t.Kind.Metrics()[0]
+	}
+	for _, m := range strings.Split(t.Metric, ",") {
+		if !slices.Contains(t.Kind.Metrics(), m) {
+			return nil, fmt.Errorf("metric %s does not fit a %s task: choose from %s", m, t.Kind, strings.Join(t.Kind.Metrics(), ", "))
+		}
 	}
 	if t.Kind == data.Classification {
 		if err := table.CheckClasses(); err != nil {
 			return nil, err
 		}
 	}
-	if c.Metric != "" {
-		t.Metric = c.Metric
-	}
-	if t.Metric == "" || c.Task != "auto" && c.Metric == "" && t.Kind != preset.Kind {
-		t.Metric = map[data.Kind]string{data.Regression: "rmse", data.Classification: "roc-auc"}[t.Kind]
-	}
-	if (t.Metric == "roc-auc") != (t.Kind == data.Classification) {
-		return nil, fmt.Errorf("metric %s does not fit a %s task", t.Metric, t.Kind)
-	}
-	t.domain = c.domain()
-	if t.Set, err = t.domain.open(ctx, table, preset, con); err != nil {
+	if t.Set, t.Split, err = t.domain.open(ctx, table, preset, con); err != nil {
 		return nil, err
-	}
-	if t.Set.Len() == 0 {
-		return nil, fmt.Errorf("%s: no example is left", preset.File)
 	}
 	row := map[int]int{}
 	for i, line := range table.Line {
 		row[line] = i
 	}
-	var part []string
 	for i := range t.Set.Len() {
-		j := row[t.Set.Line(i)]
-		t.Labels = append(t.Labels, table.Labels[j])
-		if table.Part != nil {
-			part = append(part, table.Part[j])
-		}
-	}
-	if t.Split, err = t.domain.split(t.Set, part, con); err != nil {
-		return nil, fmt.Errorf("%s: %w", preset.Name, err)
+		t.Labels = append(t.Labels, table.Labels[row[t.Set.Line(i)]])
 	}
 	if t.Kind == data.Regression {
 		t.Scale = data.NewScale(t.Labels, t.Split.Train)

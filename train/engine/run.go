@@ -34,9 +34,10 @@ var ErrInterrupted = errors.New("interrupted")
 
 // Score is a metric's value.
 type Score struct {
-	Metric  string   `json:"metric"`
-	Value   float64  `json:"value"`
-	Skipped []string `json:"skipped,omitempty"`
+	Metric  string             `json:"metric"`
+	Value   float64            `json:"value"`
+	Skipped []string           `json:"skipped,omitempty"`
+	Also    map[string]float64 `json:"also,omitempty"` // further metrics
 }
 
 // Summary is what summary.json holds.
@@ -126,6 +127,9 @@ func newRun(cfg Config, weights, dir string, task *Task, pool Pool, b gpu.Backen
 		return nil, err
 	}
 	if err := r.load(); err != nil {
+		return nil, err
+	}
+	if err := task.domain.keep(dir); err != nil {
 		return nil, err
 	}
 	if r.metrics, err = runlog.OpenMetrics(r.path("metrics.jsonl"), r.state.Metrics); err != nil {
@@ -460,7 +464,7 @@ func (r *run) score(index []int) (metric.Result, error) {
 		return metric.Result{}, err
 	}
 	defer p.Close()
-	predicted, err := predict(p, r.fin, index, r.fin.Forward)
+	predicted, err := predict(p, r.fin, index, r.task.domain.evalBatch(), r.fin.Forward)
 	if err != nil {
 		return metric.Result{}, err
 	}
@@ -474,12 +478,9 @@ func (r *run) score(index []int) (metric.Result, error) {
 	return metric.Score(r.task.Metric, predicted, labels, r.task.Tasks)
 }
 
-// evalBatch is the number of molecules evaluated at a time: large batches share more rows.
-const evalBatch = 8192
-
-// predict runs forward, Forward or Embed of the problem, over molecules: a row each, in order. The next batch is prepared while
-// one is computed.
-func predict(p *level.Predictor, fin *downstream.Problem, index []int, forward level.Head) ([][]float64, error) {
+// predict runs forward, Forward or Embed of the problem, over examples, size at a time: a row each, in order. The next batch is
+// prepared while one is computed.
+func predict(p *level.Predictor, fin *downstream.Problem, index []int, size int, forward level.Head) ([][]float64, error) {
 	type prepared struct {
 		parts []*batch.Micro
 		err   error
@@ -489,7 +490,7 @@ func predict(p *level.Predictor, fin *downstream.Problem, index []int, forward l
 	defer close(stop)
 	go func() {
 		defer close(next)
-		for chunk := range slices.Chunk(index, evalBatch) {
+		for chunk := range slices.Chunk(index, size) {
 			parts, err := fin.Prepare(chunk, 1, false)
 			select {
 			case next <- prepared{parts, err}:

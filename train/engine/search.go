@@ -384,7 +384,7 @@ func (r *run) retrain(parent context.Context) error {
 				}
 			}
 		}
-		progress.Set(r.state.Step, fmt.Sprintf("best valid %s %.4f", r.task.Metric, r.state.BestValue))
+		progress.Set(r.state.Step, fmt.Sprintf("best valid %s %.4f", metric.First(r.task.Metric), r.state.BestValue))
 		if r.state.Step%r.cfg.CheckpointEvery == 0 {
 			if err := r.save(); err != nil {
 				return err
@@ -447,7 +447,7 @@ func (r *run) finish() (*Summary, error) {
 		}
 	}
 	s := &Summary{Dataset: r.task.Name, Weights: r.weights.kind, Lambda: byName(r.pre.Names(), lambda),
-		Valid: Score{valid.Metric, valid.Value, valid.Skipped}, Test: Score{test.Metric, test.Value, test.Skipped}, SplitHash: r.task.Split.Hash,
+		Valid: Score{valid.Metric, valid.Value, valid.Skipped, valid.Also}, Test: Score{test.Metric, test.Value, test.Skipped, test.Also}, SplitHash: r.task.Split.Hash,
 		Iterations: r.state.Iteration, BestStep: r.state.BestStep, Seed: r.cfg.Seed, Hypergrad: r.cfg.Hypergrad, Parameters: r.fin.Params().Count(),
 		Device: r.b.Info().Name, Time: r.state.Seconds + time.Since(r.started).Seconds()}
 	return s, writeSummary(r.dir, s)

@@ -15,15 +15,16 @@ import (
 	"tapweight/train/runlog"
 )
 
-// Model is a finished run's network, ready to predict.
+// Model is a finished run's network, or the encoder of a Hugging Face folder, ready to use.
 type Model struct {
-	Config Config
-	Kind   data.Kind
-	Tasks  []string
-	scale  data.Scale
-	domain domain
-	b      gpu.Backend
-	file   *checkpoint.File
+	Config  Config
+	Kind    data.Kind
+	Tasks   []string
+	Classes []string
+	scale   data.Scale
+	domain  domain
+	b       gpu.Backend
+	file    *checkpoint.File // nil for the encoder of a folder
 }
 
 // OpenModel opens the model of a finished run.
@@ -32,10 +33,10 @@ func OpenModel(dir, device string, threads int) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s is not a run folder: %w", dir, err)
 	}
+	cfg.Out = dir
 	if err := cfg.Resolve(); err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	cfg.Out = dir
 	f, err := checkpoint.Read(filepath.Join(dir, "model.safetensors"))
 	if err != nil {
 		return nil, fmt.Errorf("%s holds no finished model: %w", dir, err)
@@ -48,8 +49,33 @@ func OpenModel(dir, device string, threads int) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Model{Config: cfg, Kind: meta.Kind, Tasks: meta.Tasks, scale: meta.Scale, domain: cfg.domain(), b: b, file: f}, nil
+	return &Model{Config: cfg, Kind: meta.Kind, Tasks: meta.Tasks, Classes: meta.Classes, scale: meta.Scale, domain: cfg.domain(), b: b, file: f}, nil
 }
+
+// OpenEncoder opens the encoder of a Hugging Face folder, to embed texts of at most maxTokens tokens.
+func OpenEncoder(dir string, maxTokens int, device string, threads int) (*Model, error) {
+	cfg := Default()
+	cfg.Text, cfg.Model, cfg.MaxTokens = []string{"text"}, dir, maxTokens
+	if err := cfg.Resolve(); err != nil {
+		return nil, err
+	}
+	b, err := OpenDevice(device, threads, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &Model{Config: cfg, Tasks: []string{"none"}, domain: cfg.domain(), b: b}, nil
+}
+
+// Outputs names the numbers of a prediction: the tasks, or the classes.
+func (m *Model) Outputs() []string {
+	if m.Classes != nil {
+		return m.Classes
+	}
+	return m.Tasks
+}
+
+// Texts reports whether the model is one of texts.
+func (m *Model) Texts() bool { return m.Config.texts() }
 
 // Close closes the model's device.
 func (m *Model) Close() error { return m.b.Close() }
@@ -60,9 +86,17 @@ func (m *Model) network(set Examples) (*downstream.Problem, *level.Predictor, er
 	if err != nil {
 		return nil, nil, err
 	}
-	fin, err := downstream.NewProblem(net, unlabelled(set.Len(), len(m.Tasks)))
+	fin, err := downstream.NewProblem(net, unlabelled(set.Len(), len(m.Outputs())))
 	if err != nil {
 		return nil, nil, err
+	}
+	if m.file == nil {
+		value, err := fin.Initial(0)
+		if err != nil {
+			return nil, nil, err
+		}
+		p, err := newPredictor(m.b, fin, value, nil)
+		return fin, p, err
 	}
 	value := make([]float64, fin.Params().Len())
 	if err := m.file.ToFlat("", fin.Params(), value, nil); err != nil {
@@ -108,8 +142,14 @@ func newPredictor(b gpu.Backend, fin *downstream.Problem, value, running []float
 // Input is a file of examples to predict or embed.
 type Input struct {
 	Set     Examples
-	Invalid []string   // rows that are left out: file, line and reason
-	Rows    []data.Row // every row of the file, in order
+	Invalid []string // rows that are left out: file, line and reason
+	Rows    []Row    // every row of the file, in order
+}
+
+// Row is a row of an input file.
+type Row struct {
+	Line int
+	Name string // a SMILES, or the text
 }
 
 // OpenInput reads and prepares a file; column names the column of a table that holds the examples.
@@ -117,8 +157,20 @@ func (m *Model) OpenInput(ctx context.Context, path, column string, con *runlog.
 	return m.domain.openInput(ctx, path, column, 0, con)
 }
 
-// Predict returns a prediction per example and task: values in the task's units, or probabilities.
+// Predict returns a prediction per example: values in the task's units, the probability of each task, or of each class.
 func (m *Model) Predict(set Examples) ([][]float64, error) {
+	rows, err := m.logits(set)
+	if m.Kind == data.Regression {
+		return rows, err
+	}
+	for _, row := range rows {
+		metric.Probabilities(row, m.Kind == data.MultiClass)
+	}
+	return rows, err
+}
+
+// logits returns the network's outputs, of a regression in the task's units.
+func (m *Model) logits(set Examples) ([][]float64, error) {
 	if set.Len() == 0 {
 		return nil, nil
 	}
@@ -127,19 +179,11 @@ func (m *Model) Predict(set Examples) ([][]float64, error) {
 		return nil, err
 	}
 	defer p.Close()
-	rows, err := predict(p, fin, upTo(set.Len()), fin.Forward)
-	if err != nil {
-		return nil, err
+	rows, err := predict(p, fin, upTo(set.Len()), m.domain.evalBatch(), fin.Forward)
+	if err == nil && m.Kind == data.Regression {
+		rows = m.scale.Invert(rows)
 	}
-	if m.Kind == data.Regression {
-		return m.scale.Invert(rows), nil
-	}
-	for _, row := range rows {
-		for j, v := range row {
-			row[j] = metric.Probability(v)
-		}
-	}
-	return rows, nil
+	return rows, err
 }
 
 // Embed returns the encoder's row of each example.
@@ -152,7 +196,7 @@ func (m *Model) Embed(set Examples) ([][]float64, error) {
 		return nil, err
 	}
 	defer p.Close()
-	return predict(p, fin, upTo(set.Len()), fin.Embed)
+	return predict(p, fin, upTo(set.Len()), m.domain.evalBatch(), fin.Embed)
 }
 
 // Evaluate scores the model on the three parts of its own task.
@@ -161,7 +205,7 @@ func (m *Model) Evaluate(ctx context.Context, con *runlog.Console) (map[string]m
 	if err != nil {
 		return nil, err
 	}
-	predicted, err := m.Predict(task.Set)
+	predicted, err := m.logits(task.Set)
 	if err != nil {
 		return nil, err
 	}

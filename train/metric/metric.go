@@ -318,5 +318,14 @@ func Paired(a, b []float64) Spread {
 	return Summarise(d)
 }
 
-// Probability is the logistic function of a logit.
-func Probability(logit float64) float64 { return 1 / (1 + math.Exp(-logit)) }
+// Probabilities turns logits into probabilities: of each task by itself, or of classes of which one is true.
+func Probabilities(logits []float64, classes bool) {
+	all := floats.LogSumExp(logits)
+	for i, v := range logits {
+		if classes {
+			logits[i] = math.Exp(v - all)
+		} else {
+			logits[i] = 1 / (1 + math.Exp(-v))
+		}
+	}
+}
