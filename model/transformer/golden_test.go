@@ -138,9 +138,9 @@ func (r *run) rows(m gpu.Mat) []float64 {
 	return out
 }
 
-// near fails unless the values agree relative to the largest. The gradient of a key's bias, which moves all scores alike, is
-// left to rounding.
-func (r *run) near(name string, got, want []float64, tol float64) {
+// near fails unless the values agree relative to the largest, and returns the largest error. The gradient of a key's bias, which
+// moves all scores alike, is left to rounding.
+func (r *run) near(name string, got, want []float64, tol float64) (worst float64) {
 	r.t.Helper()
 	scale := 1e-3
 	for _, v := range want {
@@ -148,14 +148,17 @@ func (r *run) near(name string, got, want []float64, tol float64) {
 	}
 	if len(got) != len(want) {
 		r.t.Errorf("%s: %s has %d values, want %d", r.b.Info().Name, name, len(got), len(want))
-		return
+		return math.NaN()
 	}
 	for i := range want {
-		if diff := math.Abs(got[i] - want[i]); !(diff <= tol*scale) {
+		e := math.Abs(got[i]-want[i]) / scale
+		if !(e <= tol) {
 			r.t.Errorf("%s: %s[%d] = %g, want %g", r.b.Info().Name, name, i, got[i], want[i])
-			return
+			return e
 		}
+		worst = max(worst, e)
 	}
+	return worst
 }
 
 // TestGolden compares rows, logits, losses and all gradients with those of `transformers`, see testdata/make_golden.py.
