@@ -228,11 +228,13 @@ void add_norm_tangent(const tw_add_norm_args *a) {
 constexpr int kTileRows = 6, kTileVecs = TW_LANES / 4;  // accumulators that fit the registers: 6x4 of 32 or 6x2 of 16
 
 // tile: R rows and V vectors of columns of C (+)= A·B, with A(i,p) at a[i*ai + p*ap] and rows of B and C of ldb and ldc elements.
+// What is added to is asked for at the start and needed at the end: it may come from memory.
 template <int R, int V>
 inline void tile(int64_t k, const float *a, int64_t ai, int64_t ap, const float *b, int64_t ldb, float *c, int64_t ldc, bool add) {
-  vec acc[R][V];
-  for (int r = 0; r < R; r++)
-    for (int v = 0; v < V; v++) acc[r][v] = add ? *reinterpret_cast<const vec *>(c + r * ldc + v * TW_LANES) : vec{};
+  vec acc[R][V] = {};
+  if (add)
+    for (int r = 0; r < R; r++)
+      for (int v = 0; v < V; v++) __builtin_prefetch(c + r * ldc + v * TW_LANES, 1);
   for (int64_t p = 0; p < k; p++) {
     vec x[V];
     for (int v = 0; v < V; v++) x[v] = *reinterpret_cast<const vec *>(b + p * ldb + v * TW_LANES);
@@ -242,7 +244,10 @@ inline void tile(int64_t k, const float *a, int64_t ai, int64_t ap, const float 
     }
   }
   for (int r = 0; r < R; r++)
-    for (int v = 0; v < V; v++) *reinterpret_cast<vec *>(c + r * ldc + v * TW_LANES) = acc[r][v];
+    for (int v = 0; v < V; v++) {
+      vec *to = reinterpret_cast<vec *>(c + r * ldc + v * TW_LANES);
+      *to = add ? *to + acc[r][v] : acc[r][v];
+    }
 }
 
 template <int V, int R = kTileRows>
@@ -253,12 +258,19 @@ inline void tiles(int64_t m, int64_t k, const float *a, int64_t ai, int64_t ap, 
     if (i < m) tiles<V, R - 1>(m - i, k, a + i * ai, ai, ap, b, ldb, c + i * ldc, ldc, add);
 }
 
+// panels runs tiles over the columns, V vectors at a time and then fewer, and returns the column at which no whole vector is left.
+template <int V>
+inline int64_t panels(int64_t j, int64_t m, int64_t n, int64_t k, const float *a, int64_t ai, int64_t ap, const float *b, int64_t ldb,
+                      float *c, int64_t ldc, bool add) {
+  for (; j + V * TW_LANES <= n; j += V * TW_LANES) tiles<V>(m, k, a, ai, ap, b + j, ldb, c + j, ldc, add);
+  if constexpr (V > 1) return panels<V - 1>(j, m, n, k, a, ai, ap, b, ldb, c, ldc, add);
+  return j;
+}
+
 // multiply is C (m,n) (+)= A (m,k) · B (k,n) on one thread, nothing packed: for operands that stay in the cache.
 inline void multiply(int64_t m, int64_t n, int64_t k, const float *a, int64_t ai, int64_t ap, const float *b, int64_t ldb, float *c,
                      int64_t ldc, bool add) {
-  int64_t j = 0;
-  for (; j + kTileVecs * TW_LANES <= n; j += kTileVecs * TW_LANES) tiles<kTileVecs>(m, k, a, ai, ap, b + j, ldb, c + j, ldc, add);
-  for (; j + TW_LANES <= n; j += TW_LANES) tiles<1>(m, k, a, ai, ap, b + j, ldb, c + j, ldc, add);
+  const int64_t j = panels<kTileVecs>(0, m, n, k, a, ai, ap, b, ldb, c, ldc, add);
   if (j == n) return;
   // The last columns, in vectors filled up with zeros.
   const int64_t rest = n - j;
@@ -271,46 +283,52 @@ inline void multiply(int64_t m, int64_t n, int64_t k, const float *a, int64_t ai
   for (int64_t i = 0; i < m; i++) std::copy_n(out + i * TW_LANES, rest, c + i * ldc + j);
 }
 
-constexpr int64_t kBatch = 128;  // rows of X at a time: logits are computed with a row in every lane
+constexpr int64_t kBatch = 128;  // rows of X at a time, at most: logits are computed with a row in every lane
 
-// classes cuts the vocabulary into tiles, whose logits and rows of W stay in the cache, and tiles into groups, which are what threads
-// share out and sum over. It depends on the shapes alone.
+// classes cuts the rows of X into batches and the vocabulary into tiles, whose logits and rows of W stay in the cache, and tiles into
+// groups, which are what threads share out and sum over. It depends on the shapes alone.
 struct classes {
-  int64_t n, inner, vocabulary, tile, group, ld;  // ld: of a tile's logits and of X transposed
+  int64_t n, inner, vocabulary, tile, group, batch;  // batch, a multiple of the lanes, is also the row length of a tile's logits
 
   explicit classes(const tw_linear_ce_args *a) : n(a->x.rows), inner(a->x.cols), vocabulary(a->w.rows) {
     tile = inner <= 192 ? 512 : inner <= 384 ? 256 : 128;
     group = n <= kBatch ? 512 : 1024;
-    ld = std::min(kBatch, chunks(n, TW_LANES) * TW_LANES);
+    batch = lanes(chunks(std::max<int64_t>(n, 1), chunks(n, kBatch) + (n == 0)));
   }
+  static int64_t lanes(int64_t rows) { return chunks(rows, TW_LANES) * TW_LANES; }
   int64_t groups() const { return chunks(vocabulary, group); }
+  int64_t batches() const { return chunks(n, batch); }
+  int64_t rows(int64_t b) const { return std::min(batch, n - b * batch); }
 
-  // transposed returns X as (inner, ld) for each batch of rows, in a place of its own.
+  // transposed returns X as (inner, batch) for each batch, in a place of its own.
   template <int Place>
   const float *transposed(const tw_mat &x) const {
-    float *t = room<float, Place>(chunks(n, kBatch) * inner * ld);
-    each(chunks(n, kBatch), 1, n * inner, [&](int64_t b, int64_t) {
-      float *to = t + b * inner * ld;
+    float *t = room<float, Place>(batches() * inner * batch);
+    each(batches(), 1, n * inner, [&](int64_t b, int64_t) {
+      float *to = t + b * inner * batch;
       for (int64_t j = 0; j < inner; j++)
-        for (int64_t i = 0; i < ld; i++) to[j * ld + i] = b * kBatch + i < n ? row(x, b * kBatch + i)[j] : 0;
+        for (int64_t i = 0; i < batch; i++) to[j * batch + i] = i < rows(b) ? row(x, b * batch + i)[j] : 0;
     });
     return t;
   }
 
-  // logits returns W·Xᵀ of the classes [lo, hi) and a batch of rows.
-  float *logits(const tw_mat &w, int64_t lo, int64_t hi, const float *xt, int64_t batch) const {
-    float *l = room<float, 3>(tile * ld);
-    multiply(hi - lo, ld, inner, row(w, lo), w.ld, 1, xt + batch * inner * ld, ld, l, ld, false);
-    return l;
+  // product is W·Xᵀ of the classes [lo, hi) and a batch, from X transposed.
+  void product(const tw_mat &w, int64_t lo, int64_t hi, const float *xt, int64_t b, float *to, bool add) const {
+    multiply(hi - lo, lanes(rows(b)), inner, row(w, lo), w.ld, 1, xt + b * inner * batch, batch, to, batch, add);
   }
 
-  // over runs body(group, lo, hi, batch, rows) for every tile and batch; a group's come in order on one thread.
+  // over runs body(group, lo, hi, batch, logits) for every tile and batch; a group's come in order on one thread.
   template <class F>
-  void over(F body) const {
+  void over(const tw_mat &w, const float *xt, F body) const {
     each(groups(), 1, n * vocabulary * inner, [&](int64_t g, int64_t) {
       const int64_t end = std::min(vocabulary, (g + 1) * group);
       for (int64_t lo = g * group; lo < end; lo += tile)
-        for (int64_t b = 0; b < chunks(n, kBatch); b++) body(g, lo, std::min(end, lo + tile), b, std::min(kBatch, n - b * kBatch));
+        for (int64_t b = 0; b < batches(); b++) {
+          const int64_t hi = std::min(end, lo + tile);
+          float *l = room<float, 3>(tile * batch);
+          product(w, lo, hi, xt, b, l, false);
+          body(g, lo, hi, b, l);
+        }
     });
   }
 };
@@ -318,40 +336,38 @@ struct classes {
 // Every group keeps the maximum of the logits and the sum of their exponentials that it has seen so far, for every row.
 void linear_ce(const tw_linear_ce_args *a) {
   const classes c(a);
-  const float *xt = c.transposed<4>(a->x);
-  const int64_t width = chunks(c.n, kBatch) * c.ld;
+  const int64_t width = c.batches() * c.batch;
   float *top = room<float, 5>(2 * c.groups() * width + c.n), *sum = top + c.groups() * width, *hit = sum + c.groups() * width;
   std::fill_n(top, c.groups() * width, -INFINITY);
   std::fill_n(sum, c.groups() * width, 0.0f);
-  c.over([&](int64_t g, int64_t lo, int64_t hi, int64_t b, int64_t rows) {
-    float *l = c.logits(a->w, lo, hi, xt, b);
-    float *__restrict m = top + g * width + b * c.ld, *__restrict s = sum + g * width + b * c.ld, last[kBatch];
-    for (int64_t i = 0; i < c.ld; i++) last[i] = m[i];
+  c.over(a->w, c.transposed<4>(a->x), [&](int64_t g, int64_t lo, int64_t hi, int64_t b, float *l) {
+    const int64_t n = classes::lanes(c.rows(b)), ld = c.batch;
+    float *__restrict m = top + g * width + b * ld, *__restrict s = sum + g * width + b * ld, last[kBatch];
+    std::copy_n(m, n, last);
     for (int64_t v = lo; v < hi; v++) {
-      float *__restrict x = l + (v - lo) * c.ld;
+      float *__restrict x = l + (v - lo) * ld;
       const float bias = a->bias ? a->bias[v] : 0;
-      for (int64_t i = 0; i < c.ld; i++) {
+      for (int64_t i = 0; i < n; i++) {
         x[i] += bias;
         m[i] = x[i] > m[i] ? x[i] : m[i];
       }
     }
-    for (int64_t i = 0; i < c.ld; i++) s[i] *= fast_exp(last[i] - m[i]);
+    for (int64_t i = 0; i < n; i++) s[i] *= fast_exp(last[i] - m[i]);
     for (int64_t v = lo; v < hi; v++) {
-      const float *__restrict x = l + (v - lo) * c.ld;
-      for (int64_t i = 0; i < c.ld; i++) s[i] += fast_exp(x[i] - m[i]);
+      const float *__restrict x = l + (v - lo) * ld;
+      for (int64_t i = 0; i < n; i++) s[i] += fast_exp(x[i] - m[i]);
     }
-    for (int64_t i = 0; i < rows; i++) {
-      const int32_t t = a->target[b * kBatch + i];
-      if (t >= lo && t < hi) hit[b * kBatch + i] = l[(t - lo) * c.ld + i];
+    for (int64_t i = 0; i < c.rows(b); i++) {
+      const int32_t t = a->target[b * ld + i];
+      if (t >= lo && t < hi) hit[b * ld + i] = l[(t - lo) * ld + i];
     }
   });
   double total = 0;
   for (int64_t i = 0; i < c.n; i++) {
-    const int64_t at = i / kBatch * c.ld + i % kBatch;
     float m = -INFINITY;
     double s = 0;
-    for (int64_t g = 0; g < c.groups(); g++) m = std::max(m, top[g * width + at]);
-    for (int64_t g = 0; g < c.groups(); g++) s += sum[g * width + at] * std::exp(static_cast<double>(top[g * width + at]) - m);
+    for (int64_t g = 0; g < c.groups(); g++) m = std::max(m, top[g * width + i]);
+    for (int64_t g = 0; g < c.groups(); g++) s += sum[g * width + i] * std::exp(static_cast<double>(top[g * width + i]) - m);
     const double lse = m + std::log(s);
     a->lse[i] = static_cast<float>(lse);
     if (a->target[i] >= 0) total += a->scale * (lse - hit[i]);
@@ -360,43 +376,42 @@ void linear_ce(const tw_linear_ce_args *a) {
 }
 
 // slopes turns the logits of a tile into the derivatives of factor times the loss.
-inline void slopes(const tw_linear_ce_args *a, const classes &c, float factor, float *l, int64_t lo, int64_t hi, int64_t b, int64_t rows) {
+inline void slopes(const tw_linear_ce_args *a, const classes &c, float factor, float *l, int64_t lo, int64_t hi, int64_t b) {
+  const int64_t n = classes::lanes(c.rows(b)), ld = c.batch;
   float k[kBatch], lse[kBatch];
-  for (int64_t i = 0; i < c.ld; i++) {
-    const bool counts = i < rows && a->target[b * kBatch + i] >= 0;
+  for (int64_t i = 0; i < n; i++) {
+    const bool counts = i < c.rows(b) && a->target[b * ld + i] >= 0;
     k[i] = counts ? factor : 0;
-    lse[i] = counts ? a->lse[b * kBatch + i] : 0;
+    lse[i] = counts ? a->lse[b * ld + i] : 0;
   }
   for (int64_t v = lo; v < hi; v++) {
-    float *__restrict x = l + (v - lo) * c.ld;
+    float *__restrict x = l + (v - lo) * ld;
     const float bias = a->bias ? a->bias[v] : 0;
-    for (int64_t i = 0; i < c.ld; i++) x[i] = k[i] * fast_exp(x[i] + bias - lse[i]);
+    for (int64_t i = 0; i < n; i++) x[i] = k[i] * fast_exp(x[i] + bias - lse[i]);
   }
-  for (int64_t i = 0; i < rows; i++) {
-    const int32_t t = a->target[b * kBatch + i];
-    if (t >= lo && t < hi) l[(t - lo) * c.ld + i] -= factor;
+  for (int64_t i = 0; i < c.rows(b); i++) {
+    const int32_t t = a->target[b * ld + i];
+    if (t >= lo && t < hi) l[(t - lo) * ld + i] -= factor;
   }
 }
 
 void linear_ce_grad(const tw_linear_ce_args *a) {
   const classes c(a);
-  const float *xt = c.transposed<4>(a->x);
   const float factor = static_cast<float>(a->up ? a->scale * *a->up : a->scale);
-  float *partial = a->dx.p ? room<float, 5>(c.groups() * c.n * c.inner) : nullptr;
-  c.over([&](int64_t g, int64_t lo, int64_t hi, int64_t b, int64_t rows) {
-    float *d = c.logits(a->w, lo, hi, xt, b);
-    slopes(a, c, factor, d, lo, hi, b, rows);
+  float *partial = a->dx.p ? room<float, 5>(c.groups() * c.n * c.inner) : nullptr;  // of DX, one for each group
+  c.over(a->w, c.transposed<4>(a->x), [&](int64_t g, int64_t lo, int64_t hi, int64_t b, float *d) {
+    const int64_t rows = c.rows(b), ld = c.batch, first = b * ld;
+    slopes(a, c, factor, d, lo, hi, b);
     if (a->dbias)
       for (int64_t v = lo; v < hi; v++) {
         float s = 0;
 #pragma omp simd reduction(+ : s)
-        for (int64_t i = 0; i < rows; i++) s += d[(v - lo) * c.ld + i];
+        for (int64_t i = 0; i < rows; i++) s += d[(v - lo) * ld + i];
         a->dbias[v] += s;
       }
-    if (a->dw.p)
-      multiply(hi - lo, c.inner, rows, d, c.ld, 1, row(a->x, b * kBatch), a->x.ld, row(a->dw, lo), a->dw.ld, true);
+    if (a->dw.p) multiply(hi - lo, c.inner, rows, d, ld, 1, row(a->x, first), a->x.ld, row(a->dw, lo), a->dw.ld, true);
     if (partial)
-      multiply(rows, c.inner, hi - lo, d, 1, c.ld, row(a->w, lo), a->w.ld, partial + (g * c.n + b * kBatch) * c.inner, c.inner, lo % c.group != 0);
+      multiply(rows, c.inner, hi - lo, d, 1, ld, row(a->w, lo), a->w.ld, partial + (g * c.n + first) * c.inner, c.inner, lo % c.group != 0);
   });
   if (!partial) return;
   each(c.n, 1, c.groups() * c.n * c.inner, [&](int64_t i, int64_t) {
@@ -413,13 +428,13 @@ void linear_ce_tangent(const tw_linear_ce_args *a) {
   const classes c(a);
   const float *xt = c.transposed<4>(a->x), *txt = a->tx.p ? c.transposed<6>(a->tx) : nullptr;
   std::vector<double> part(c.groups());
-  c.over([&](int64_t g, int64_t lo, int64_t hi, int64_t b, int64_t rows) {
-    float *d = c.logits(a->w, lo, hi, xt, b), *t = room<float, 7>(c.tile * c.ld);
-    slopes(a, c, static_cast<float>(a->scale), d, lo, hi, b, rows);
-    for (int64_t v = lo; v < hi; v++) std::fill_n(t + (v - lo) * c.ld, c.ld, a->tbias ? a->tbias[v] : 0.0f);
-    if (txt) multiply(hi - lo, c.ld, c.inner, row(a->w, lo), a->w.ld, 1, txt + b * c.inner * c.ld, c.ld, t, c.ld, true);
-    if (a->tw.p) multiply(hi - lo, c.ld, c.inner, row(a->tw, lo), a->tw.ld, 1, xt + b * c.inner * c.ld, c.ld, t, c.ld, true);
-    for (int64_t v = 0; v < hi - lo; v++) part[g] += dot(d + v * c.ld, t + v * c.ld, rows);
+  c.over(a->w, xt, [&](int64_t g, int64_t lo, int64_t hi, int64_t b, float *d) {
+    float *t = room<float, 7>(c.tile * c.batch);
+    slopes(a, c, static_cast<float>(a->scale), d, lo, hi, b);
+    for (int64_t v = lo; v < hi; v++) std::fill_n(t + (v - lo) * c.batch, c.batch, a->tbias ? a->tbias[v] : 0.0f);
+    if (txt) c.product(a->w, lo, hi, txt, b, t, true);
+    if (a->tw.p) c.product(a->tw, lo, hi, xt, b, t, true);
+    for (int64_t v = 0; v < hi - lo; v++) part[g] += dot(d + v * c.batch, t + v * c.batch, c.rows(b));
   });
   double s = 0;
   for (double p : part) s += p;
