@@ -145,6 +145,9 @@ bench-peers: build ## iterations and embedding against PyTorch, interleaved (hal
 	mkdir -p $(BUILD)/peers
 	$(BUILD)/peers-venv/bin/python bench/peers/compare.py ./tapweight $(BUILD)/peers bench/results/peers.md $(PEERS)
 
+projection: build ## what an iteration would take on GPUs, from counts, into bench/results/projection.md
+	$(GO) run ./bench/projection > $(BUILD)/projection.md && mv $(BUILD)/projection.md bench/results/projection.md
+
 controls: build ## the controls over five seeds, into bench/results/controls.md (a quarter of an hour)
 	python3 bench/experiments/controls.py ./tapweight $(BUILD)/controls bench/results/controls.md
 

@@ -3,8 +3,9 @@
 //
 //	go run ./bench/projection > bench/results/projection.md
 //
-// Every operation takes the longest of moving its bytes, doing its flops and a kernel's least duration, plus the gap between
-// two kernels of a CUDA graph. That is a floor: what share of it the kernels reach has to be measured on a card.
+// Every operation takes the longest of moving its bytes, doing its flops and the least duration of its kernels, plus the gap
+// between two kernels of a CUDA graph for each of them. That is a floor: what share of it the kernels reach has to be measured on a
+// card.
 package main
 
 import (
@@ -48,7 +49,8 @@ func (c card) floor(o dry.Operation) float64 {
 	if o.Name != "Gemm" {
 		rate = c.tf32 / 8 // float32 units, about an eighth of the tensor cores' rate on all four cards
 	}
-	return max(float64(o.Bytes)/c.copy, float64(o.Flops)/rate, shortest) + gap
+	n := float64(o.Launches)
+	return max(float64(o.Bytes)/c.copy, float64(o.Flops)/rate, n*shortest) + n*gap
 }
 
 func (c card) sum(ops []dry.Operation) float64 {
@@ -57,6 +59,13 @@ func (c card) sum(ops []dry.Operation) float64 {
 		s += c.floor(o)
 	}
 	return s
+}
+
+func launches(ops []dry.Operation) (n int) {
+	for _, o := range ops {
+		n += o.Launches
+	}
+	return n
 }
 
 // plan counts one iteration of GIN 5×300 on the embedded molecules.
@@ -79,8 +88,8 @@ func run() error {
 
 **Nothing here was measured on a GPU.** Written by ` + "`go run ./bench/projection`" + ` from the bytes and flops that ` + "`kernels/op`" + ` counts for every
 operation of the engine's own iteration. An operation takes the longest of its bytes at the card's copy rate, its flops (products as
-three TF32 products on the tensor cores) and 1.5 µs, plus 1 µs between the kernels of a graph. These are floors: the share of
-them that the kernels reach has to be measured.
+three TF32 products on the tensor cores) and 1.5 µs for each of its kernels, plus 1 µs for each between the kernels of a graph.
+Kernels are those that ` + "`kernels/cuda`" + ` launches for it alone. These are floors: the share of them that the kernels reach has to be measured.
 
 | card | ceilings |
 |---|---|
@@ -94,15 +103,15 @@ them that the kernels reach has to be measured.
 			return err
 		}
 		fmt.Printf("\n## A whole iteration, GIN 5×300, %d pool molecules in four views (%d atoms), 64 + 64 task molecules, five objectives\n\n", batch, p.Atoms)
-		fmt.Print("| level | operations | GFLOP | GB |")
+		fmt.Print("| level | operations | kernels | GFLOP | GB |")
 		for _, c := range cards {
 			fmt.Printf(" %s, ms |", c.name)
 		}
-		fmt.Print("\n|---|---|---|---|" + strings.Repeat("---|", len(cards)) + "\n")
+		fmt.Print("\n|---|---|---|---|---|" + strings.Repeat("---|", len(cards)) + "\n")
 		totals := make([]float64, len(cards))
 		for _, level := range engine.LevelNames {
 			cost := p.Levels[level]
-			fmt.Printf("| %s | %d | %.1f | %.2f |", level, len(p.Operations[level]), float64(cost.Flops)/1e9, float64(cost.Bytes)/1e9)
+			fmt.Printf("| %s | %d | %d | %.1f | %.2f |", level, len(p.Operations[level]), launches(p.Operations[level]), float64(cost.Flops)/1e9, float64(cost.Bytes)/1e9)
 			for i, c := range cards {
 				t := c.sum(p.Operations[level])
 				totals[i] += t
@@ -110,7 +119,7 @@ them that the kernels reach has to be measured.
 			}
 			fmt.Println()
 		}
-		fmt.Print("| iteration | | | |")
+		fmt.Print("| iteration | | | | |")
 		for _, t := range totals {
 			fmt.Printf(" %.2f |", 1e3*t)
 		}
@@ -137,11 +146,11 @@ func step(batch int) error {
 		fmt.Printf("| %s | %.3f | %.0f 000 | %.0f %% |\n", c.name, 1e3*t, float64(batch)/t/1e3, 100*t*target/float64(batch))
 	}
 	type row struct {
-		name  string
-		calls int
-		time  float64
-		bytes int64
-		flops int64
+		name           string
+		calls, kernels int
+		time           float64
+		bytes          int64
+		flops          int64
 	}
 	rows := map[string]*row{}
 	h100 := cards[1]
@@ -152,6 +161,7 @@ func step(batch int) error {
 			rows[o.Name] = r
 		}
 		r.calls++
+		r.kernels += o.Launches
 		r.time += h100.floor(o)
 		r.bytes += o.Bytes
 		r.flops += o.Flops
@@ -162,9 +172,9 @@ func step(batch int) error {
 	}
 	sort.Slice(all, func(i, j int) bool { return all[i].time > all[j].time })
 	total := h100.sum(ops)
-	fmt.Printf("\nOn the %s, by operation; at the target all of them together may take %.2f ms.\n\n| operation | calls | MB | GFLOP | floor, µs | of the step |\n|---|---|---|---|---|---|\n", h100.name, 1e3*float64(batch)/target)
+	fmt.Printf("\nOn the %s, by operation; at the target all of them together may take %.2f ms.\n\n| operation | calls | kernels | MB | GFLOP | floor, µs | of the step |\n|---|---|---|---|---|---|---|\n", h100.name, 1e3*float64(batch)/target)
 	for _, r := range all {
-		fmt.Printf("| %s | %d | %.1f | %.2f | %.1f | %.0f %% |\n", r.name, r.calls, float64(r.bytes)/1e6, float64(r.flops)/1e9, 1e6*r.time, 100*r.time/total)
+		fmt.Printf("| %s | %d | %d | %.1f | %.2f | %.1f | %.0f %% |\n", r.name, r.calls, r.kernels, float64(r.bytes)/1e6, float64(r.flops)/1e9, 1e6*r.time, 100*r.time/total)
 	}
 	return nil
 }

@@ -29,26 +29,32 @@ type Backend struct {
 	total   op.Cost
 	entries map[string]Entry
 	log     []Operation
-	scratch scratch
+	scratch int  // bytes, the most that any operation asked for on gpu/cuda
+	planned bool // the operation queued last has asked for its launches
 }
 
-// scratch is a queue of CUDA kernels that keeps nothing but the most memory that any operation asked for.
-type scratch struct{ most int }
+// queue takes the launches that gpu/cuda would make and counts them.
+type queue Backend
 
-func (s *scratch) Scratch(bytes int) uintptr {
-	s.most = max(s.most, bytes)
+func (q *queue) Scratch(bytes int) uintptr {
+	q.scratch = max(q.scratch, bytes)
 	return 1 << 20
 }
 
-func (s *scratch) Launch(string, cuda.Dim, cuda.Dim, int, unsafe.Pointer, int, uintptr) {}
+func (q *queue) Launch(string, cuda.Dim, cuda.Dim, int, unsafe.Pointer, int, uintptr) {
+	if q.planned {
+		q.log[len(q.log)-1].Launches++
+	}
+	q.planned = true
+}
 
-// CUDAScratchBytes returns the memory that gpu/cuda keeps beside the operands of the operations so far. Sums that end in one number
-// are not looked at: they need 8 bytes for 4096 elements or 32 rows.
-func (b *Backend) CUDAScratchBytes() int64 { return int64(cuda.ScratchSize(b.scratch.most)) }
+// CUDAScratchBytes returns the memory that gpu/cuda keeps beside the operands of the operations so far.
+func (b *Backend) CUDAScratchBytes() int64 { return int64(cuda.ScratchSize(b.scratch)) }
 
 // Operation is one operation that was queued.
 type Operation struct {
-	Name string // of its method in package gpu
+	Name     string // of its method in package gpu
+	Launches int    // of kernels on gpu/cuda; 1 where it never makes more
 	op.Cost
 }
 
@@ -96,7 +102,8 @@ func (b *Backend) add(name string, c op.Cost) {
 	e.Launches++
 	e.Cost = e.Cost.Plus(c)
 	b.entries[name] = e
-	b.log = append(b.log, Operation{name, c})
+	b.log = append(b.log, Operation{name, 1, c})
+	b.planned = false
 }
 
 // Info describes the device.

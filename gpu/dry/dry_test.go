@@ -91,11 +91,17 @@ func TestCUDAScratch(t *testing.T) {
 	x, y := arena.Mat(40000, 300), arena.Mat(40000, 300)
 	v := func() gpu.Buffer { return arena.Alloc(300) }
 	b.BatchNorm(gpu.BatchNorm{X: x, Y: y, Total: 40000, Gamma: v(), Beta: v(), Mean: v(), Rstd: v(), Eps: 1e-5})
-	if need := 4 * 3 * (313 + 1) * 300; b.scratch.most != need || b.CUDAScratchBytes() != 2<<20 {
-		t.Errorf("statistics need %d bytes and get %d, want %d and 2 MiB", b.scratch.most, b.CUDAScratchBytes(), need)
+	if need := 4 * 3 * (313 + 1) * 300; b.scratch != need || b.CUDAScratchBytes() != 2<<20 {
+		t.Errorf("statistics need %d bytes and get %d, want %d and 2 MiB", b.scratch, b.CUDAScratchBytes(), need)
 	}
 	b.Gemm(gpu.Gemm{A: x, TransA: true, B: y, C: arena.Mat(300, 300)})
-	if need := 4 * (528 / 15) * 300 * 300; b.scratch.most != need || b.CUDAScratchBytes() != 16<<20 {
-		t.Errorf("the panels of a product need %d bytes and get %d, want %d and 16 MiB", b.scratch.most, b.CUDAScratchBytes(), need)
+	if need := 4 * (528 / 15) * 300 * 300; b.scratch != need || b.CUDAScratchBytes() != 16<<20 {
+		t.Errorf("the panels of a product need %d bytes and get %d, want %d and 16 MiB", b.scratch, b.CUDAScratchBytes(), need)
+	}
+	b.Fill(x.Buf, 0)
+	for i, want := range []int{3, 2, 1} { // statistics, their parts, the result; panels, their sum
+		if o := b.Operations()[i]; o.Launches != want {
+			t.Errorf("%s is %d launches, want %d", o.Name, o.Launches, want)
+		}
 	}
 }

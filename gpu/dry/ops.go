@@ -13,25 +13,25 @@ func (b *Backend) Gemm(g gpu.Gemm) {
 	}
 	b.add("Gemm", b.float.Gemm(g.C.Rows, g.C.Cols, k, !g.Bias.IsNil(), g.Act == gpu.ReLU, g.Accumulate))
 	a := args.Gemm(g)
-	cuda.Gemm(&b.scratch, &a)
+	cuda.Gemm((*queue)(b), &a)
 }
 
 func (b *Backend) ColSum(dst gpu.Buffer, src gpu.Mat, accumulate bool) {
 	b.add("ColSum", b.float.ColSum(src.Rows, src.Cols))
 	a := args.ColSum(dst, src, accumulate)
-	cuda.ColSum(&b.scratch, &a)
+	cuda.ColSum((*queue)(b), &a)
 }
 
 func (b *Backend) Aggregate(a gpu.Aggregate) {
 	b.add("Aggregate", b.float.Aggregate(a.CSR.Rows, a.CSR.NNZ, a.Out.Cols, a.E.Rows, !a.CSR.Weight.IsNil(), a.Accumulate))
 	x := args.Aggregate(a)
-	cuda.Aggregate(&b.scratch, &x)
+	cuda.Aggregate((*queue)(b), &x)
 }
 
 func (b *Backend) EdgeGrad(e gpu.EdgeGrad) {
 	b.add("EdgeGrad", b.float.EdgeGrad(e.CSR.Rows, e.CSR.NNZ, e.DE.Cols, e.DE.Rows, !e.CSR.Weight.IsNil()))
 	a := args.EdgeGrad(e)
-	cuda.EdgeGrad(&b.scratch, &a)
+	cuda.EdgeGrad((*queue)(b), &a)
 }
 
 func (b *Backend) EmbeddingSum(out, table gpu.Mat, _ gpu.Buffer, fields int) {
@@ -41,7 +41,7 @@ func (b *Backend) EmbeddingSum(out, table gpu.Mat, _ gpu.Buffer, fields int) {
 func (b *Backend) EmbeddingSumGrad(dtable, dout gpu.Mat, idx gpu.Buffer, fields int) {
 	b.add("EmbeddingSumGrad", b.float.EmbeddingSumGrad(dout.Rows, dout.Cols, fields, dtable.Rows))
 	a := args.EmbeddingSumGrad(dtable, dout, idx, fields)
-	cuda.EmbeddingGrad(&b.scratch, &a)
+	cuda.EmbeddingGrad((*queue)(b), &a)
 }
 
 func (b *Backend) SegmentMax(out gpu.Mat, _ gpu.Buffer, csr gpu.CSR, _ gpu.Mat) {
@@ -63,31 +63,31 @@ func (b *Backend) GAT(g gpu.GAT) {
 func (b *Backend) GATGrad(g gpu.GATGrad) {
 	b.add("GATGrad", b.float.GATGrad(g.CSR.Rows, g.X.Rows, g.CSR.NNZ, g.Heads, g.X.Cols/g.Heads, g.E.Rows))
 	a := args.GATGrad(g)
-	cuda.GATGrad(&b.scratch, &a)
+	cuda.GATGrad((*queue)(b), &a)
 }
 
 func (b *Backend) GATTangent(g gpu.GATTangent) {
 	b.add("GATTangent", b.float.GATTangent(g.CSR.Rows, g.CSR.NNZ, g.Heads, g.X.Cols/g.Heads, g.E.Rows))
 	a := args.GATTangent(g)
-	cuda.GATTangent(&b.scratch, &a)
+	cuda.GATTangent((*queue)(b), &a)
 }
 
 func (b *Backend) BatchNorm(o gpu.BatchNorm) {
 	b.add("BatchNorm", b.float.BatchNorm(o.X.Rows, o.X.Cols, !o.Mult.IsNil(), o.Act == gpu.ReLU, o.Frozen))
 	a := args.BatchNorm(o)
-	cuda.BatchNorm(&b.scratch, &a)
+	cuda.BatchNorm((*queue)(b), &a)
 }
 
 func (b *Backend) BatchNormGrad(o gpu.BatchNormGrad) {
 	b.add("BatchNormGrad", b.float.BatchNormGrad(o.X.Rows, o.X.Cols, !o.Mult.IsNil(), o.Act == gpu.ReLU, o.Frozen, !o.DX.IsNil(), o.Accumulate))
 	a := args.BatchNormGrad(o)
-	cuda.BatchNormGrad(&b.scratch, &a)
+	cuda.BatchNormGrad((*queue)(b), &a)
 }
 
 func (b *Backend) BatchNormTangent(o gpu.BatchNormTangent) {
 	b.add("BatchNormTangent", b.float.BatchNormTangent(o.X.Rows, o.X.Cols, !o.Mult.IsNil(), o.Act == gpu.ReLU, o.Frozen))
 	a := args.BatchNormTangent(o)
-	cuda.BatchNormTangent(&b.scratch, &a)
+	cuda.BatchNormTangent((*queue)(b), &a)
 }
 
 func (b *Backend) BatchNormRunning(_, _, mean, _ gpu.Buffer, _, _, _ float64) {
@@ -103,7 +103,7 @@ func (b *Backend) LayerNorm(o gpu.LayerNorm) {
 func (b *Backend) LayerNormGrad(o gpu.LayerNormGrad) {
 	b.add("LayerNormGrad", b.float.LayerNormGrad(o.X.Rows, o.X.Cols, o.Act == gpu.ReLU, !o.DX.IsNil(), o.Accumulate))
 	a := args.LayerNormGrad(o)
-	cuda.LayerNormGrad(&b.scratch, &a)
+	cuda.LayerNormGrad((*queue)(b), &a)
 }
 
 func (b *Backend) LayerNormTangent(o gpu.LayerNormTangent) {
@@ -150,16 +150,26 @@ func (b *Backend) RowNormalizeJac(_, in, _ gpu.Mat, _ gpu.Buffer, accumulate boo
 
 func (b *Backend) SoftmaxCE(l gpu.SoftmaxCE) {
 	b.add("SoftmaxCE", b.float.SoftmaxCE(l.X.Rows, l.X.Cols, !l.Weight.IsNil()))
+	a := args.SoftmaxCE(l)
+	cuda.SoftmaxCE((*queue)(b), &a)
 }
 
 func (b *Backend) ElementLoss(l gpu.ElementLoss) {
 	b.add("ElementLoss", b.float.ElementLoss(l.X.Rows*l.X.Cols, l.Kind == gpu.BCE, !l.Weight.IsNil()))
+	a := args.ElementLoss(l)
+	cuda.ElementLoss((*queue)(b), &a)
 }
 
-func (b *Backend) NTXent(l gpu.NTXent) { b.add("NTXent", b.float.NTXent(l.S.Rows)) }
+func (b *Backend) NTXent(l gpu.NTXent) {
+	b.add("NTXent", b.float.NTXent(l.S.Rows))
+	a := args.NTXent(l)
+	cuda.NTXent((*queue)(b), &a)
+}
 
 func (b *Backend) PairDistance(l gpu.PairDistance) {
 	b.add("PairDistance", b.float.PairDistance(l.A.Rows, l.A.Cols))
+	a := args.PairDistance(l)
+	cuda.PairDistance((*queue)(b), &a)
 }
 
 func (b *Backend) Fill(x gpu.Buffer, _ float64) { b.add("Fill", b.float.Map(x.Len(), 0, 0, false)) }
@@ -182,32 +192,42 @@ func (b *Backend) Mul(dst gpu.Buffer, _ float64, _, _ gpu.Buffer) {
 	b.add("Mul", b.float.Map(dst.Len(), 2, 2, false))
 }
 
-func (b *Backend) Dot(_ gpu.Buffer, _ float64, x, _ gpu.Buffer, _ bool) {
+func (b *Backend) Dot(out gpu.Buffer, c float64, x, y gpu.Buffer, accumulate bool) {
 	b.add("Dot", b.float.Dot(x.Len()))
+	a := args.Dot(out, c, x, y, accumulate)
+	cuda.Dot((*queue)(b), &a)
 }
 
 func (b *Backend) Combine(dst, _ gpu.Buffer, xs []gpu.Buffer, accumulate bool) {
 	b.add("Combine", b.float.Combine(dst.Len(), len(xs), accumulate))
 }
 
-func (b *Backend) Dots(_ gpu.Buffer, _ float64, xs []gpu.Buffer, y gpu.Buffer) {
+func (b *Backend) Dots(out gpu.Buffer, c float64, xs []gpu.Buffer, y gpu.Buffer) {
 	b.add("Dots", b.float.Dots(y.Len(), len(xs)))
+	a := args.Dots(out, c, xs, y)
+	cuda.Dots((*queue)(b), &a)
 }
 
-func (b *Backend) Gram(_ gpu.Buffer, xs []gpu.Buffer) {
+func (b *Backend) Gram(out gpu.Buffer, xs []gpu.Buffer) {
 	b.add("Gram", b.float.Gram(xs[0].Len(), len(xs)))
+	a := args.Gram(out, xs)
+	cuda.Gram((*queue)(b), &a)
 }
 
-func (b *Backend) DotMat(_ gpu.Buffer, _ float64, x, _ gpu.Mat, _ bool) {
+func (b *Backend) DotMat(out gpu.Buffer, c float64, x, y gpu.Mat, accumulate bool) {
 	b.add("DotMat", b.float.Dot(x.Rows*x.Cols))
+	a := args.DotMat(out, c, x, y, accumulate)
+	cuda.DotMat((*queue)(b), &a)
 }
 
-func (b *Backend) Prox(g, _, _ gpu.Buffer, _ float64, loss gpu.Buffer) {
+func (b *Backend) Prox(g, w, anchor gpu.Buffer, gamma float64, loss gpu.Buffer) {
 	flops := 2 // difference and product, the addition is the update
 	if !loss.IsNil() {
 		flops += 2
 	}
 	b.add("Prox", b.float.Map(g.Len(), 2, flops, true))
+	a := args.Prox(g, w, anchor, gamma, loss)
+	cuda.Prox((*queue)(b), &a)
 }
 
 func (b *Backend) ClipScale(gpu.Buffer, gpu.Buffer, float64) {
