@@ -81,6 +81,11 @@ func same(t *testing.T, got, want [3][]float64) {
 func TestAccumulationIsExact(t *testing.T) {
 	c := standard()
 	c.norm, c.objectives = gnn.LayerNorm, []string{"cluster-100", "mask-atom", "edge", "masked-contrast", "motif", "noise", "oracle"}
+	accumulationIsExact(t, c)
+}
+
+func accumulationIsExact(t *testing.T, c setup) {
+	t.Helper()
 	loss, theta, omega := gradients(t, c)
 	for _, c.micro = range []int{2, 4} {
 		got, gotTheta, gotOmega := gradients(t, c)

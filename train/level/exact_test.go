@@ -14,6 +14,7 @@ import (
 	"tapweight/model/gnn"
 	"tapweight/model/molecule"
 	"tapweight/model/objective"
+	"tapweight/model/pretext"
 	"tapweight/train/level"
 	"tapweight/train/optim"
 )
@@ -71,6 +72,8 @@ type setup struct {
 	jacobian   level.Jacobian
 	apart      bool
 	validProx  bool
+	family     string // of transformers, for texts; "" for molecules
+	options    pretext.Options
 	lr         float64 // of the lower levels, 0 for what the rule has
 }
 
@@ -78,9 +81,18 @@ func standard() setup {
 	return setup{objectives: []string{"cluster-100", "mask-atom", "contrast"}, rule: gpu.SGD, momentum: 0.9, micro: 1, compress: true}
 }
 
-// system builds the three levels at a tiny size, with two steps done so that moments and statistics are not at their start.
-func system(t testing.TB, b gpu.Backend, c setup) (*level.System, *objective.Problem, *downstream.Problem) {
+// problem is a Level I that makes its own batches.
+type problem interface {
+	level.Pretraining
+	Prepare(step uint32, index []int, micro int) ([]*batch.Micro, error)
+}
+
+// problems builds levels I and II at a tiny size.
+func problems(t testing.TB, c setup) (problem, *downstream.Problem) {
 	t.Helper()
+	if c.family != "" {
+		return textProblems(t, c)
+	}
 	s := set(t)
 	cfg := gnn.Config{Features: s.Features(), Conv: c.conv, Layers: 3, Width: 6, Norm: c.norm, Readout: c.readout, Dropout: c.dropout}
 	pre, err := objective.NewProblem(&objective.Pool{Set: s, Seed: 7, Task: labels(s.Len())}, cfg, c.objectives, c.compress)
@@ -95,6 +107,13 @@ func system(t testing.TB, b gpu.Backend, c setup) (*level.System, *objective.Pro
 	if err != nil {
 		t.Fatal(err)
 	}
+	return pre, fin
+}
+
+// system builds the three levels at a tiny size, with two steps done so that moments and statistics are not at their start.
+func system(t testing.TB, b gpu.Backend, c setup) (*level.System, problem, *downstream.Problem) {
+	t.Helper()
+	pre, fin := problems(t, c)
 	opt := optim.Default(c.rule, 0.05)
 	opt.Momentum, opt.Clip, opt.WeightDecay = c.momentum, c.clip, 0.01
 	if c.rule != gpu.SGD {
@@ -128,7 +147,7 @@ func system(t testing.TB, b gpu.Backend, c setup) (*level.System, *objective.Pro
 	return sys, pre, fin
 }
 
-func batches(t testing.TB, pre *objective.Problem, fin *downstream.Problem, step uint32, micro int) (p, f []*batch.Micro, v *batch.Micro) {
+func batches(t testing.TB, pre problem, fin *downstream.Problem, step uint32, micro int) (p, f []*batch.Micro, v *batch.Micro) {
 	t.Helper()
 	p, err := pre.Prepare(step, []int{0, 2, 4, 5, 8, 9, 1, 7}, micro)
 	if err != nil {
@@ -158,35 +177,39 @@ func prove(t testing.TB, c setup) (float64, []level.Proof) {
 	return level.RelativeError(rows), rows
 }
 
+// rules are the optimisers.
+var rules = []struct {
+	name     string
+	rule     gpu.Rule
+	momentum float64
+	clip     float64
+}{
+	{"sgd", gpu.SGD, 0, 0}, {"momentum", gpu.SGD, 0.9, 0}, {"adam", gpu.Adam, 0, 0}, {"adamw", gpu.AdamW, 0, 0},
+	{"momentum+clip", gpu.SGD, 0.9, 0.5}, {"adamw+clip", gpu.AdamW, 0, 0.5},
+}
+
+// exact proves one configuration.
+func exact(t *testing.T, name string, c setup) {
+	t.Run(name, func(t *testing.T) {
+		err, rows := prove(t, c)
+		t.Logf("relative error %.1e", err)
+		if !(err <= 1e-6) {
+			for _, r := range rows {
+				t.Logf("  %-16s computed %+.9e measured %+.9e", r.Objective, r.Computed, r.Measured)
+			}
+			t.Errorf("relative error %g > 1e-6", err)
+		}
+	})
+}
+
 // TestHypergradientIsExact is the proof without freedom: perturb a logit, redo both steps, difference the validation loss.
 func TestHypergradientIsExact(t *testing.T) {
-	rules := []struct {
-		name     string
-		rule     gpu.Rule
-		momentum float64
-		clip     float64
-	}{
-		{"sgd", gpu.SGD, 0, 0}, {"momentum", gpu.SGD, 0.9, 0}, {"adam", gpu.Adam, 0, 0}, {"adamw", gpu.AdamW, 0, 0},
-		{"momentum+clip", gpu.SGD, 0.9, 0.5}, {"adamw+clip", gpu.AdamW, 0, 0.5},
-	}
-	check := func(name string, c setup) {
-		t.Run(name, func(t *testing.T) {
-			err, rows := prove(t, c)
-			t.Logf("relative error %.1e", err)
-			if !(err <= 1e-6) {
-				for _, r := range rows {
-					t.Logf("  %-16s computed %+.9e measured %+.9e", r.Objective, r.Computed, r.Measured)
-				}
-				t.Errorf("relative error %g > 1e-6", err)
-			}
-		})
-	}
 	for _, conv := range []gnn.Conv{gnn.GIN, gnn.GCN, gnn.SAGE, gnn.GAT} {
 		for _, r := range rules {
 			for _, mode := range []level.Mode{level.Dot, level.JVP} {
 				c := standard()
 				c.conv, c.rule, c.momentum, c.clip, c.mode = conv, r.rule, r.momentum, r.clip, mode
-				check(fmt.Sprintf("%s/%s/%s", mode, conv, r.name), c)
+				exact(t, fmt.Sprintf("%s/%s/%s", mode, conv, r.name), c)
 			}
 		}
 	}
@@ -197,12 +220,12 @@ func TestHypergradientIsExact(t *testing.T) {
 			if name == "motif" {
 				c.objectives[1] = "edge"
 			}
-			check(fmt.Sprintf("%s/objective/%s", mode, name), c)
+			exact(t, fmt.Sprintf("%s/objective/%s", mode, name), c)
 		}
 	}
 	all := standard()
 	all.objectives = objective.Names()
-	check("exact/all-objectives", all)
+	exact(t, "exact/all-objectives", all)
 	for name, edit := range map[string]func(*setup){
 		"layer-norm": func(c *setup) { c.norm = gnn.LayerNorm }, "sum": func(c *setup) { c.readout = gnn.Sum },
 		"max": func(c *setup) { c.readout = gnn.Max }, "dropout": func(c *setup) { c.dropout = 0.2 },
@@ -212,7 +235,7 @@ func TestHypergradientIsExact(t *testing.T) {
 			c := standard()
 			c.mode = mode
 			edit(&c)
-			check(fmt.Sprintf("%s/%s", mode, name), c)
+			exact(t, fmt.Sprintf("%s/%s", mode, name), c)
 		}
 	}
 }
