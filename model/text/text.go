@@ -5,7 +5,7 @@
 //	ids := t.Append(nil, "a sentence")         // without special tokens
 //	ids, types := t.Wrap(nil, nil, ids, nil, 128) // [CLS] a sentence [SEP]
 //
-// No input fails: a byte that is not UTF-8 is read as U+FFFD.
+// No input fails: a byte that is not UTF-8 is read as U+FFFD, and of a text of more than 128 MiB the rest is not read.
 package text
 
 import (
@@ -132,9 +132,12 @@ func (t *Tokenizer) trimmed(text string, id int32, s place, first bool) place {
 	return s
 }
 
+// maxText is the length up to which offsets are sure to fit: one code point of 3 bytes may become 18.
+const maxText = 128 << 20
+
 // run cuts the text at the tokens that are found in it as it stands; what is between goes on to stretch.
 func (t *Tokenizer) run(sc *scratch, dst []int32, text string, track bool) []int32 {
-	s := sc.valid(text, track)
+	s := sc.valid(text[:min(len(text), maxText)], track)
 	return t.cut(sc, dst, s, t.raw, track, (*Tokenizer).stretch)
 }
 
