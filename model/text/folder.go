@@ -124,7 +124,7 @@ func mustJSON(v any) json.RawMessage {
 	return b
 }
 
-// object is a JSON object with its fields in the order of tokenizer.json, which reads better than sorted ones.
+// object is a JSON object.
 type object = map[string]any
 
 // bertFile describes a WordPiece tokenizer as BERT's. vocab[i] has the id i.

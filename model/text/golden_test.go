@@ -234,6 +234,40 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// TestVocabTxt opens a vocabulary alone, with the settings of a folder.
+func TestVocabTxt(t *testing.T) {
+	g := mustGolden(t)
+	vocab := strings.Join(base(t, "wordpiece", nil).tokens, "\n") + "\n"
+	settings := map[string]string{"bert": `{}`, "bert-cased": `{"do_lower_case":false}`, "bert-accents": `{"strip_accents":false}`}
+	for _, c := range g.Cases {
+		if config, ok := settings[c.Name]; ok {
+			delete(settings, c.Name)
+			sameTokens(t, mustOpen(t, folder(t, map[string]string{"vocab.txt": vocab, "tokenizer_config.json": config})), g.Texts, c.Tokens)
+		}
+	}
+	if len(settings) > 0 {
+		t.Errorf("there are no cases %v", settings)
+	}
+}
+
+// TestFastNormalisation compares the way for texts that are mostly ASCII with the way for any text.
+func TestFastNormalisation(t *testing.T) {
+	g := mustGolden(t)
+	for _, b := range []bert{{true, true, true, true}, {true, false, false, true}, {false, true, true, false}} {
+		u, fast, slow := unicodeClasses(), new(scratch), new(scratch)
+		for _, text := range append(slices.Clone(g.Texts), "a\u302e\x01\U0001d165b", "e\x00\u0301", "\u0323a\u0301") {
+			got := b.fast(u, fast, source{text: text}, true)
+			slow.buf, slow.at = slow.buf[:0], slow.at[:0]
+			slow.chars.read(source{text: text})
+			b.apply(u, &slow.chars)
+			slow.write(slow.chars.now, true)
+			if want := slow.source(true); got.text != want.text || !slices.Equal(got.at, want.at) {
+				t.Fatalf("%+v: %q: %q, want %q", b, text, got.text, want.text)
+			}
+		}
+	}
+}
+
 // minilm is where `make minilm` puts a real model.
 const minilm = "../../build/minilm"
 

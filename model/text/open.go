@@ -2,7 +2,6 @@ package text
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -421,11 +420,8 @@ func mergePairs(raw json.RawMessage) ([][2]string, error) {
 
 func (t *Tokenizer) setAdded() error {
 	var raw, cooked []found
-	tokens := slices.Clone(t.file.AddedTokens)
-	// Of two with the same text a special one is found.
-	slices.SortStableFunc(tokens, func(a, b added) int { return cmp.Compare(b2i(b.Special), b2i(a.Special)) })
-	for i := range tokens {
-		a := &tokens[i]
+	for i := range t.file.AddedTokens {
+		a := &t.file.AddedTokens[i]
 		if a.Content == "" {
 			continue
 		}
@@ -448,13 +444,6 @@ func (t *Tokenizer) setAdded() error {
 	}
 	t.raw, t.cooked = newFinder(raw), newFinder(cooked)
 	return nil
-}
-
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 func (t *Tokenizer) setTemplate(raw json.RawMessage) error {

@@ -55,7 +55,7 @@ func (c *classes) of(r rune) class {
 	return c.class[int(c.page[r>>pageBits])<<pageBits|int(r)&(1<<pageBits-1)]
 }
 
-// lower calls emit for each code point of r's lower-case form.
+// lower returns r's lower-case form: a code point, or, where that is several, a string.
 func (c *classes) lower(r rune) (rune, string) {
 	if c.of(r)&upper == 0 {
 		return r, ""
@@ -105,7 +105,7 @@ var unicodeClasses = sync.OnceValue(func() *classes {
 	return c
 })
 
-// item reads one entry of unicode.txt: "41", "41-5a", "41-5a/1:32" or "130=69+307".
+// item reads one entry of unicode.txt, "41", "41-5a", "41-5a/1:32" or "130=69+307", and keeps what it says of lower case.
 func (c *classes) item(s string) (first, last, step rune) {
 	hex := func(s string) rune {
 		v, err := strconv.ParseUint(s, 16, 21)
