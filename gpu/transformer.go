@@ -74,7 +74,8 @@ type GELUTangent struct {
 //
 //	Z = R + dropout(X + Bias),   Y = layer norm of Z (see LayerNorm)
 //
-// Bias and R may be nil. Z (Rows,C) is kept for the gradient and may be X itself. Dropout as in Dropout over element i*Cols+j.
+// Bias and R may be nil. Z (Rows,C) is kept for the gradient and may be X itself. Dropout as in Dropout over element i*Cols+j;
+// DropP is below 1, and 0 is none.
 type AddNorm struct {
 	X, R, Z, Y  Mat
 	Bias        Buffer
@@ -89,7 +90,7 @@ type AddNorm struct {
 //
 //	DZ = gradient of the layer norm;  DR (+)= DZ;  DX = dropout(DZ);  DBias += sums of DX;  DGamma, DBeta +=
 //
-// DX and DR may be absent, and are distinct unless DropP is 0.
+// DX and DR may be absent; they are distinct unless DropP is 0 and nothing is accumulated. DBias may be nil.
 type AddNormGrad struct {
 	AddNorm
 	DY, DX, DR           Mat
@@ -109,7 +110,8 @@ type AddNormTangent struct {
 //
 //	logits = X·Wᵀ + Bias,   Loss += Scale * sum_i (logsumexp(logits[i,:]) - logits[i,Target[i]])
 //
-// X (n,C), W (V,C), Bias (V) or nil, Target (n) int32, rows with a negative target give 0. LSE (n) receives the log-sum-exp.
+// X (n,C), W (V,C), Bias (V) or nil, Target (n) int32, rows with a negative target give 0. LSE (n) receives the log-sum-exp
+// of every row.
 type LinearCE struct {
 	X, W   Mat
 	Bias   Buffer

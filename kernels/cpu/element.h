@@ -54,43 +54,6 @@ void activate_grad(const tw_element_args *a) {
   });
 }
 
-typedef uint64_t wide __attribute__((vector_size(4 * TW_LANES)));
-
-// halves returns the products of the lower halves of the lanes.
-inline wide halves(wide x, wide y) {
-#if TW_LANES == 16
-  return reinterpret_cast<wide>(_mm512_mul_epu32(reinterpret_cast<__m512i>(x), reinterpret_cast<__m512i>(y)));
-#else
-  return reinterpret_cast<wide>(_mm256_mul_epu32(reinterpret_cast<__m256i>(x), reinterpret_cast<__m256i>(y)));
-#endif
-}
-
-// philox writes the words of Philox4x32-10 (Salmon 2011) of at least count blocks from the first on, four a block, to out, which has
-// room for four vectors more. Lanes are blocks; what is in the upper half of a lane does not matter until the end.
-inline void philox(uint64_t first, int64_t count, uint32_t stream, uint32_t step, uint64_t seed, uint32_t *out) {
-  constexpr int lanes = TW_LANES / 2;
-  const wide m0 = wide{} + 0xD2511F53u, m1 = wide{} + 0xCD9E8D57u, low = wide{} + 0xFFFFFFFFu;
-  wide block, left, right;
-  for (int l = 0; l < lanes; l++) {
-    block[l] = first + l;
-    left[l] = l / 2 + lanes * (l % 2);  // of both operands by turns
-    right[l] = left[l] + lanes / 2;
-  }
-  for (int64_t b = 0; b < count; b += lanes, block += lanes) {
-    uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
-    wide c0 = block, c1 = block >> 32, c2 = wide{} + stream, c3 = wide{} + step;
-    for (int i = 0; i < 10; i++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
-      const wide p = halves(c0, m0), q = halves(c2, m1);
-      c0 = (q >> 32) ^ c1 ^ (wide{} + k0);
-      c2 = (p >> 32) ^ c3 ^ (wide{} + k1);
-      c1 = q;
-      c3 = p;
-    }
-    const wide x = (c0 & low) | c1 << 32, y = (c2 & low) | c3 << 32, z[2] = {__builtin_shuffle(x, y, left), __builtin_shuffle(x, y, right)};
-    memcpy(out + 4 * b, z, sizeof z);
-  }
-}
-
 // dropper tells which elements of rows of n dropout keeps: those whose word is not below the threshold.
 struct dropper {
   int64_t n;
@@ -106,12 +69,16 @@ struct dropper {
 
   // words of row r, which live until the calling thread asks for the next.
   const uint32_t *words(int64_t r) const {
-    uint32_t *w = room<uint32_t, 1>(n + 5 * TW_LANES);
     const uint64_t from = static_cast<uint64_t>(r) * n;
-    if (threshold > 0)
-      philox(from / 4, chunks(from % 4 + n, 4), stream, step, seed, w);
-    else
-      std::fill_n(w, n + 3, 0u);
+    const int64_t blocks = padded(chunks(from % 4 + n, 4));
+    uint32_t *w = room<uint32_t, 1>(4 * blocks);
+    if (threshold > 0) {
+      uint64_t *block = room<uint64_t, 1>(blocks);
+      for (int64_t t = 0; t < blocks; t++) block[t] = from / 4 + t;
+      random_words(blocks, block, seed, step, stream, w);
+    } else {
+      std::fill_n(w, 4 * blocks, 0u);
+    }
     return w + from % 4;
   }
   float operator()(uint32_t word, float v) const {

@@ -293,9 +293,8 @@ struct classes {
   explicit classes(const tw_linear_ce_args *a) : n(a->x.rows), inner(a->x.cols), vocabulary(a->w.rows) {
     tile = inner <= 192 ? 512 : inner <= 384 ? 256 : 128;
     group = n <= kBatch ? 512 : 1024;
-    batch = lanes(chunks(std::max<int64_t>(n, 1), chunks(n, kBatch) + (n == 0)));
+    batch = padded(chunks(std::max<int64_t>(n, 1), std::max<int64_t>(chunks(n, kBatch), 1)));
   }
-  static int64_t lanes(int64_t rows) { return chunks(rows, TW_LANES) * TW_LANES; }
   int64_t groups() const { return chunks(vocabulary, group); }
   int64_t batches() const { return chunks(n, batch); }
   int64_t rows(int64_t b) const { return std::min(batch, n - b * batch); }
@@ -314,7 +313,7 @@ struct classes {
 
   // product is W·Xᵀ of the classes [lo, hi) and a batch, from X transposed.
   void product(const tw_mat &w, int64_t lo, int64_t hi, const float *xt, int64_t b, float *to, bool add) const {
-    multiply(hi - lo, lanes(rows(b)), inner, row(w, lo), w.ld, 1, xt + b * inner * batch, batch, to, batch, add);
+    multiply(hi - lo, padded(rows(b)), inner, row(w, lo), w.ld, 1, xt + b * inner * batch, batch, to, batch, add);
   }
 
   // over runs body(group, lo, hi, batch, logits) for every tile and batch; a group's come in order on one thread.
@@ -341,7 +340,7 @@ void linear_ce(const tw_linear_ce_args *a) {
   std::fill_n(top, c.groups() * width, -INFINITY);
   std::fill_n(sum, c.groups() * width, 0.0f);
   c.over(a->w, c.transposed<4>(a->x), [&](int64_t g, int64_t lo, int64_t hi, int64_t b, float *l) {
-    const int64_t n = classes::lanes(c.rows(b)), ld = c.batch;
+    const int64_t n = padded(c.rows(b)), ld = c.batch;
     float *__restrict m = top + g * width + b * ld, *__restrict s = sum + g * width + b * ld, last[kBatch];
     std::copy_n(m, n, last);
     for (int64_t v = lo; v < hi; v++) {
@@ -377,7 +376,7 @@ void linear_ce(const tw_linear_ce_args *a) {
 
 // slopes turns the logits of a tile into the derivatives of factor times the loss.
 inline void slopes(const tw_linear_ce_args *a, const classes &c, float factor, float *l, int64_t lo, int64_t hi, int64_t b) {
-  const int64_t n = classes::lanes(c.rows(b)), ld = c.batch;
+  const int64_t n = padded(c.rows(b)), ld = c.batch;
   float k[kBatch], lse[kBatch];
   for (int64_t i = 0; i < n; i++) {
     const bool counts = i < c.rows(b) && a->target[b * ld + i] >= 0;
