@@ -391,6 +391,31 @@ ret;
 	}
 }
 
+// Traffic with memory behind a cache of 4 KiB: a kernel that reads 64 KiB twice moves it twice, one that looks as much up in a table
+// of 1 KiB moves the table, and a store of every eighth word writes whole sectors.
+func TestCachedTraffic(t *testing.T) {
+	const loop = "mov.u32 %a, 0;\nL: shl.b32 %b, %a, 8;\nmad.lo.u32 %b, %t, 4, %b;\n"
+	const again = "add.u32 %a, %a, 1;\nsetp.lt.u32 %p, %a, 512;\n@%p bra L;"
+	for _, c := range []struct {
+		name, access string
+		read, write  int
+	}{
+		{"once", "and.b32 %b, %b, 131071;\ncvt.u64.u32 %x, %b;\nadd.u64 %x, %x, %in;\nld.global.u32 %w, [%x];\n", 128 << 10, 0},
+		{"twice", "and.b32 %b, %b, 65535;\ncvt.u64.u32 %x, %b;\nadd.u64 %x, %x, %in;\nld.global.u32 %w, [%x];\n", 128 << 10, 0},
+		{"table", "and.b32 %b, %b, 1023;\ncvt.u64.u32 %x, %b;\nadd.u64 %x, %x, %in;\nld.global.u32 %w, [%x];\n", 1 << 10, 0},
+		{"stores", "and.b32 %b, %b, 4095;\nshl.b32 %b, %b, 3;\ncvt.u64.u32 %x, %b;\nadd.u64 %x, %x, %in;\nst.global.u32 [%x], %t;\n", 0, 2 * 512 * 32 * 32},
+	} {
+		r := start(t, "cache 4096", "threads 2")
+		r.mustLoad(block(loop + c.access + again))
+		r.buffer("in", 128<<10, make([]byte, 128<<10))
+		r.ok("launch k 1 1 1 64 1 1 0 &in &in")
+		got := r.counters()
+		if got["memory_read_bytes"] != c.read || got["memory_write_bytes"] != c.write {
+			t.Errorf("%s: %d read, %d written, want %d and %d", c.name, got["memory_read_bytes"], got["memory_write_bytes"], c.read, c.write)
+		}
+	}
+}
+
 // Coalescing and bank conflicts, by hand.
 func TestTraffic(t *testing.T) {
 	for _, c := range []struct {
