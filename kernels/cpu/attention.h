@@ -7,14 +7,14 @@
 constexpr int64_t kQueries = 64, kKeys = 128;
 
 // A block of the result in registers: M rows of N vectors, each element summed over k ascending. A(i,p) is a[i*lda+p], or with T
-// a[p*lda+i].
-template <bool T, int M, int N>
+// a[p*lda+i]. The last vector is masked unless Whole: AVX2's masked stores are slow.
+template <bool T, bool Whole, int M, int N>
 void register_block(int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb, float *c, int64_t ldc, mask last, bool add) {
   vec s[M][N] = {};
   for (int64_t p = 0; p < k; p++) {
     vec y[N];
 #pragma GCC unroll 8
-    for (int j = 0; j < N; j++) y[j] = j == N - 1 ? load(b + j * TW_LANES, last) : load<vec>(b + j * TW_LANES);
+    for (int j = 0; j < N; j++) y[j] = j == N - 1 && !Whole ? load(b + j * TW_LANES, last) : load<vec>(b + j * TW_LANES);
 #pragma GCC unroll 8
     for (int i = 0; i < M; i++) {
       const float x = T ? a[i] : a[i * lda];
@@ -29,7 +29,7 @@ void register_block(int64_t k, const float *a, int64_t lda, const float *b, int6
 #pragma GCC unroll 8
     for (int j = 0; j < N; j++) {
       float *to = c + i * ldc + j * TW_LANES;
-      if (j == N - 1)
+      if (j == N - 1 && !Whole)
         store(to, last, add ? load(to, last) + s[i][j] : s[i][j]);
       else
         store(to, add ? load<vec>(to) + s[i][j] : s[i][j]);
@@ -45,11 +45,19 @@ constexpr int kBlockRows[] = {8, 8, 8, 6}, kBlockVecs = 4;
 constexpr int kBlockRows[] = {8, 6, 4}, kBlockVecs = 3;
 #endif
 
-template <bool T, int N>
-constexpr register_kernel kRegisterKernels[] = {
-    register_block<T, 1, N>, register_block<T, 2, N>, register_block<T, 3, N>, register_block<T, 4, N>,
-    register_block<T, std::min(5, kBlockRows[N - 1]), N>, register_block<T, std::min(6, kBlockRows[N - 1]), N>,
-    register_block<T, std::min(7, kBlockRows[N - 1]), N>, register_block<T, std::min(8, kBlockRows[N - 1]), N>};
+template <bool T, bool Whole, int N, int M>
+constexpr register_kernel kPanel = register_block<T, Whole, std::min(M, kBlockRows[N - 1]), N>;
+
+template <bool T, bool Whole, int N>
+constexpr register_kernel kPanels[] = {kPanel<T, Whole, N, 1>, kPanel<T, Whole, N, 2>, kPanel<T, Whole, N, 3>, kPanel<T, Whole, N, 4>,
+                                       kPanel<T, Whole, N, 5>, kPanel<T, Whole, N, 6>, kPanel<T, Whole, N, 7>, kPanel<T, Whole, N, 8>};
+
+// blocks_of returns the blocks of so many vectors, by their rows less one.
+template <bool T, bool Whole>
+inline const register_kernel *blocks_of(int64_t vecs) {
+  static constexpr const register_kernel *all[] = {kPanels<T, Whole, 1>, kPanels<T, Whole, 2>, kPanels<T, Whole, 3>, kPanels<T, Whole, kBlockVecs>};
+  return all[vecs - 1];
+}
 
 // small_product is C (m,n) = or += A (m,k) · B (k,n), A read transposed with T. Rows and columns are cut evenly.
 template <bool T>
@@ -58,10 +66,7 @@ void small_product(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
   for (int64_t x = 0, v0 = 0; x < across; x++) {
     const int64_t v1 = vecs * (x + 1) / across, j = v0 * TW_LANES, rows = kBlockRows[v1 - v0 - 1], down = chunks(m, rows);
     const mask last = first(n - (v1 - 1) * TW_LANES);
-    const register_kernel *kernels = v1 - v0 == 1   ? kRegisterKernels<T, 1>
-                                     : v1 - v0 == 2 ? kRegisterKernels<T, 2>
-                                     : v1 - v0 == 3 ? kRegisterKernels<T, 3>
-                                                    : kRegisterKernels<T, kBlockVecs>;
+    const register_kernel *kernels = v1 * TW_LANES <= n ? blocks_of<T, true>(v1 - v0) : blocks_of<T, false>(v1 - v0);
     for (int64_t y = 0, i0 = 0; y < down; y++) {
       const int64_t i1 = m * (y + 1) / down;
       kernels[i1 - i0 - 1](k, a + (T ? i0 : i0 * lda), lda, b + j, ldb, c + i0 * ldc + j, ldc, last, add);
@@ -90,10 +95,9 @@ inline void transpose(int64_t n, int64_t d, float s, const float *x, int64_t ldx
 
 // scale_row is x (d) *= s.
 inline void scale_row(int64_t d, float s, float *x) {
-  for (int64_t c = 0; c < d; c += TW_LANES) {
-    const mask m = first(d - c);
-    store(x + c, m, load(x + c, m) * s);
-  }
+  int64_t c = 0;
+  for (; c + TW_LANES <= d; c += TW_LANES) store(x + c, load<vec>(x + c) * s);
+  for (; c < d; c++) x[c] *= s;
 }
 
 // attention_work is one head of the queries [i0,i1) of the sequence [lo,hi).
@@ -117,9 +121,10 @@ inline void attend(const tw_attention_args *a, int64_t queries, F body) {
   struct item {
     int64_t lo, hi, i0, i1, h0, h1;
   };
+  const auto length = [&](int64_t s) { return a->ptr[s + 1] - a->ptr[s]; };
   std::vector<int64_t> order(a->sequences);
   for (int64_t s = 0; s < a->sequences; s++) order[s] = s;
-  std::stable_sort(order.begin(), order.end(), [&](int64_t s, int64_t t) { return a->ptr[s + 1] - a->ptr[s] > a->ptr[t + 1] - a->ptr[t]; });
+  std::stable_sort(order.begin(), order.end(), [&](int64_t s, int64_t t) { return length(s) > length(t); });
   std::vector<item> items;
   int64_t cost = 0;
   for (int64_t s : order) {
