@@ -437,6 +437,25 @@ void rstd_of(const tw_vector_args *a) {
   for (int64_t i = 0; i < a->n; i++) a->y[i] = static_cast<float>(1 / std::sqrt(a->x[i] + a->c));
 }
 
+// adaptive applies step, which updates p, m and v in place and returns d p/d g, to elements [lo, hi) by whole vectors and then one
+// by one. The derivative is stored where jac is not null. A loop over floats would call sqrt for every element.
+template <class F>
+inline void adaptive(int64_t lo, int64_t hi, float *p, float *m, float *v, const float *g, float *jac, F step) {
+  int64_t i = lo;
+  for (; i + TW_LANES <= hi; i += TW_LANES) {
+    vec x = load<vec>(p + i), first = load<vec>(m + i), second = load<vec>(v + i);
+    const vec d = step(x, first, second, load<vec>(g + i));
+    store(p + i, x);
+    store(m + i, first);
+    store(v + i, second);
+    if (jac) store(jac + i, d);
+  }
+  for (; i < hi; i++) {
+    const float d = step(p[i], m[i], v[i], g[i]);
+    if (jac) jac[i] = d;
+  }
+}
+
 void update(const tw_update_args *a) {
   const float lr = static_cast<float>(a->lr), c1 = static_cast<float>(a->c1), c2 = static_cast<float>(a->c2), gs = a->scale ? *a->scale : 1.0f;
   const float b1 = static_cast<float>(a->beta1), b2 = static_cast<float>(a->beta2), n1 = static_cast<float>(1 - a->beta1),
@@ -456,17 +475,14 @@ void update(const tw_update_args *a) {
       return;
     }
     const float coupled = a->rule == 1 ? wd : 0, decoupled = a->rule == 2 ? lr * wd : 0;
-    for (int64_t i = lo; i < hi; i++) {
-      const float s = gs * g[i] + coupled * p[i];
-      const float q = p[i] - decoupled * p[i];
-      m[i] = b1 * m[i] + n1 * s;
-      v[i] = b2 * v[i] + n2 * s * s;
-      const float mh = m[i] * c1, root = std::sqrt(v[i] * c2), den = root + eps;
-      p[i] = q - lr * mh / den;
-      if (jac) {
-        const float second = root > 0 ? mh * n2 * c2 * s / (root * den * den) : 0;
-        jac[i] = -lr * (n1 * c1 / den - second);
-      }
-    }
+    adaptive(lo, hi, p, m, v, g, jac, [=](auto &p, auto &m, auto &v, auto g) {
+      const auto s = gs * g + coupled * p;
+      m = b1 * m + n1 * s;
+      v = b2 * v + n2 * s * s;
+      const auto mh = m * c1, r = root(v * c2), den = r + eps, step = lr / den;
+      p = p - decoupled * p - step * mh;
+      // Where the root is 0 so is s, whatever its divisor.
+      return mh * n2 * c2 * s / (larger(r, decltype(r){} + 1e-30f) * den) * step - step * n1 * c1;
+    });
   });
 }

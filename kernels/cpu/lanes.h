@@ -32,6 +32,7 @@ inline void store(float *p, mask m, vec v) { _mm512_mask_storeu_ps(p, m, v); }
 inline wvec low_product(wvec a, wvec b) { return (wvec)_mm512_mul_epu32((__m512i)a, (__m512i)b); }
 inline vec larger(vec a, vec b) { return _mm512_max_ps(a, b); }
 inline vec smaller(vec a, vec b) { return _mm512_min_ps(a, b); }
+inline vec root(vec x) { return _mm512_sqrt_ps(x); }
 inline float largest(vec x) { return _mm512_reduce_max_ps(x); }
 inline float total(vec x) { return _mm512_reduce_add_ps(x); }
 constexpr ivec kLane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
@@ -49,6 +50,7 @@ inline wvec low_product(wvec a, wvec b) { return (wvec)_mm256_mul_epu32((__m256i
 // larger and smaller give b where either is NaN.
 inline vec larger(vec a, vec b) { return _mm256_max_ps(a, b); }
 inline vec smaller(vec a, vec b) { return _mm256_min_ps(a, b); }
+inline vec root(vec x) { return _mm256_sqrt_ps(x); }
 inline float largest(vec x) {
   __m128 y = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
   y = _mm_max_ps(y, _mm_movehl_ps(y, y));
@@ -60,6 +62,10 @@ inline float total(vec x) {
   return _mm_cvtss_f32(_mm_add_ss(y, _mm_movehdup_ps(y)));
 }
 #endif
+
+// The same of one lane, for tails.
+inline float larger(float a, float b) { return a > b ? a : b; }
+inline float root(float x) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x))); }
 
 // fast_exp of every lane: the same polynomial.
 inline vec fast_exp(vec x) {
