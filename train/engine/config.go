@@ -17,6 +17,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 
 	"tapweight/gpu"
+	"tapweight/model/transformer"
 	"tapweight/train/data"
 	"tapweight/train/level"
 	"tapweight/train/metric"
@@ -348,12 +349,18 @@ func or(v, otherwise string) string {
 	return v
 }
 
-// defaultLR is the learning rate of a rule where none is given.
-func defaultLR(rule gpu.Rule) float64 {
-	if rule == gpu.SGD {
+// defaultLR is the learning rate of a rule where none is given: transformers want smaller steps, and those that have been
+// pretrained smaller ones still.
+func (c *Config) defaultLR(rule gpu.Rule) float64 {
+	switch {
+	case rule == gpu.SGD:
 		return 0.01
+	case !c.texts():
+		return 0.001
+	case slices.Contains(transformer.Sizes(), c.Model):
+		return 0.0005
 	}
-	return 0.001
+	return 0.00005
 }
 
 func (c *Config) lower(lr float64) (optim.Config, error) {
@@ -362,7 +369,7 @@ func (c *Config) lower(lr float64) (optim.Config, error) {
 		return optim.Config{}, wrong(err, "optimizer")
 	}
 	if lr == 0 {
-		lr = defaultLR(rule)
+		lr = c.defaultLR(rule)
 	}
 	o := optim.Default(rule, lr)
 	if rule == gpu.SGD {

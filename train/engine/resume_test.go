@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -98,6 +100,108 @@ func straight(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return trace(t, dir)
+}
+
+// smallText is a run over texts of a few seconds: dropout, a vocabulary of its own, pairs of sentences.
+func smallText(out string) Config {
+	c := Default()
+	c.Dataset, c.Out, c.Quiet, c.Threads = "demo-text", out, true, 1
+	c.Layers, c.Width, c.Vocabulary, c.MaxTokens = 1, 32, 400, 32
+	c.PretrainBatch, c.FinetuneBatch, c.ValidBatch = 6, 6, 6
+	c.MaxIterations, c.RetrainSteps, c.ValidateEvery, c.CheckpointEvery, c.LogEvery = 12, 12, 6, 5, 3
+	return c
+}
+
+// TestTextResume stops a run over texts in both phases and goes on; what it leaves is bit-equal, and its vocabulary is kept with it.
+func TestTextResume(t *testing.T) {
+	straight, stopped := filepath.Join(t.TempDir(), "straight"), filepath.Join(t.TempDir(), "stopped")
+	if _, err := Run(context.Background(), smallText(straight), quiet()); err != nil {
+		t.Fatal(err)
+	}
+	cfg := smallText(stopped)
+	for _, at := range []int{3, 13} { // lines: in the search, in retraining
+		ctx, cancel := context.WithCancel(context.Background())
+		go func() {
+			for lines(stopped) < at {
+				time.Sleep(time.Millisecond)
+			}
+			cancel()
+		}()
+		if _, err := Run(ctx, cfg, quiet()); err != nil && !errors.Is(err, ErrInterrupted) {
+			t.Fatal(err)
+		}
+		cancel()
+	}
+	cfg.Threads = 2
+	if _, err := Run(context.Background(), cfg, quiet()); err != nil {
+		t.Fatal(err)
+	}
+	if trace(t, stopped) != trace(t, straight) {
+		t.Error("the resumed run over texts differs from the straight one")
+	}
+}
+
+// TestTextModel predicts, scores and exports a finished run over texts.
+func TestTextModel(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	s, err := Run(context.Background(), smallText(dir), quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := OpenModel(dir, "cpu", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	scores, err := m.Evaluate(context.Background(), quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := scores["test"]; got.Value != s.Test.Value || got.Also["f1"] != s.Test.Also["f1"] {
+		t.Errorf("scored %v again, the run says %v", got, s.Test)
+	}
+	file := filepath.Join(t.TempDir(), "new.txt")
+	if err := os.WriteFile(file, []byte("We hold the union to be perpetual.\n\nOur nuclear forces stand ready.\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	in, err := m.OpenInput(context.Background(), file, "", quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := m.Predict(in.Set)
+	if err != nil || len(rows) != 3 || len(rows[0]) != 3 {
+		t.Fatalf("predictions %v: %v", rows, err)
+	}
+	for _, row := range rows {
+		if sum := row[0] + row[1] + row[2]; !(math.Abs(sum-1) < 1e-6) {
+			t.Errorf("probabilities %v add up to %g", row, sum)
+		}
+	}
+	// The exported folder is a model to start from: the same encoder, so the same vectors.
+	folder := filepath.Join(t.TempDir(), "hf")
+	if err := ExportModel(dir, folder, false); err != nil {
+		t.Fatal(err)
+	}
+	e, err := OpenEncoder(folder, 32, "cpu", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	again, err := e.OpenInput(context.Background(), file, "", quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := m.Embed(in.Set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := e.Embed(again.Set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Error("vectors of the exported encoder differ from the run's")
+	}
 }
 
 // lines returns the number of lines written to a run's metrics.

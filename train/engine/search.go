@@ -75,7 +75,8 @@ func (r *run) prefetch(ctx context.Context, from int, prepare func(t int) iterat
 
 // search runs the three levels; with fixed weights only the first.
 func (r *run) search(parent context.Context) error {
-	ctx, cancel := context.WithCancel(parent)
+	// The loader ends with this function and not with the parent, or a stop could find it gone between two iterations.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
 	defer cancel()
 	learned := r.weights.kind == "learned"
 	pool := r.order(upTo(r.pre.Len()), r.cfg.PretrainBatch, seedPool)
@@ -332,7 +333,8 @@ func sumProduct(a, b []float64) float64 {
 
 // retrain finetunes from the learned encoder and keeps the parameters with the best validation score.
 func (r *run) retrain(parent context.Context) error {
-	ctx, cancel := context.WithCancel(parent)
+	// The loader ends with this function and not with the parent, or a stop could find it gone between two iterations.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
 	defer cancel()
 	opt, err := r.cfg.finetune()
 	if err != nil {

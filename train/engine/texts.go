@@ -109,6 +109,8 @@ func (c *texts) load(training func() (*data.Corpus, error), con *runlog.Console)
 		c.tokenizer, err = text.Open(kept)
 	case c.Tokenizer != "":
 		c.tokenizer, err = text.Open(c.Tokenizer)
+	case training == nil:
+		err = fmt.Errorf("%s: no tokenizer in the run folder", filepath.Join(c.Out, tokenizerDir))
 	default:
 		c.tokenizer, err = c.train(training, con)
 	}
@@ -288,6 +290,9 @@ func (c *texts) pretraining(p Pool, objectives []string) (pretraining, error) {
 }
 
 func (c *texts) network(e Examples) (downstream.Network, error) {
+	if err := c.load(nil, nil); err != nil {
+		return nil, err
+	}
 	return downstream.NewTransformer(e.(textSet).Texts, c.cfg, c.folder), nil
 }
 
