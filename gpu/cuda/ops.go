@@ -13,6 +13,7 @@ import (
 // be allocated anew for every operation.
 type arguments struct {
 	aggregate  abi.AggregateArgs
+	attention  abi.AttentionArgs
 	colSum     abi.ColSumArgs
 	edgeGrad   abi.EdgeGradArgs
 	element    abi.ElementArgs
@@ -310,4 +311,19 @@ func (b *Backend) LayerNormGrad(o gpu.LayerNormGrad) {
 func (b *Backend) LayerNormTangent(o gpu.LayerNormTangent) {
 	b.args.norm = args.LayerNormTangent(o)
 	kernels.LayerNormTangent(b.op(), &b.args.norm)
+}
+
+func (b *Backend) Attention(o gpu.Attention) {
+	b.args.attention = args.Attention(o)
+	kernels.Attention(b.op(), &b.args.attention)
+}
+
+func (b *Backend) AttentionGrad(o gpu.AttentionGrad) {
+	b.args.attention = args.AttentionGrad(o)
+	kernels.AttentionGrad(b.op(), &b.args.attention)
+}
+
+func (b *Backend) AttentionTangent(o gpu.AttentionTangent) {
+	b.args.attention = args.AttentionTangent(o)
+	kernels.AttentionTangent(b.op(), &b.args.attention)
 }
