@@ -158,6 +158,7 @@ type Backend interface {
 
 	DenseOps
 	SparseOps
+	AttentionOps
 	NormOps
 	ElementOps
 	LossOps

@@ -6,8 +6,6 @@ import (
 	kernels "tapweight/kernels/cpu"
 )
 
-var _ gpu.AttentionOps = (*Backend)(nil)
-
 func (b *Backend) Attention(o gpu.Attention) {
 	a := args.Attention(o)
 	kernels.Attention(&a)

@@ -1,8 +1,10 @@
 package dry
 
-import "tapweight/gpu"
-
-var _ gpu.AttentionOps = (*Backend)(nil)
+import (
+	"tapweight/gpu"
+	"tapweight/gpu/args"
+	"tapweight/kernels/cuda"
+)
 
 // pairs is the least number of pairs of rows that the sequences can have, whose lengths are in memory that a dry device lacks:
 // one is Longest, the rest are alike.
@@ -20,6 +22,8 @@ func (b *Backend) Attention(o gpu.Attention) {
 
 func (b *Backend) AttentionGrad(o gpu.AttentionGrad) {
 	b.add("AttentionGrad", b.float.AttentionGrad(o.Q.Rows, o.Sequences, pairs(o.Attention), o.Heads, o.Q.Cols/o.Heads, o.DropP > 0))
+	a := args.AttentionGrad(o)
+	cuda.AttentionGrad((*queue)(b), &a)
 }
 
 func (b *Backend) AttentionTangent(o gpu.AttentionTangent) {

@@ -26,14 +26,6 @@ func (c sequencesCase) String() string {
 	return name + option(c.drop > 0, "dropout") + option(c.spread > 1, "large") + option(c.blocks, "blocks")
 }
 
-// sequencesOf are the cases of a device that has the operations.
-func sequencesOf(b gpu.Backend) []testCase {
-	if _, ok := b.(gpu.AttentionOps); !ok {
-		return nil
-	}
-	return sequencesCases()
-}
-
 func sequencesCases() []testCase {
 	sentences := []int{12, 7, 25, 16, 3, 9, 33, 11}
 	var cases []testCase
@@ -57,7 +49,7 @@ func sequencesCases() []testCase {
 		{[]int{3, 511}, 2, 32, 0.1, 1, true},
 	} {
 		cases = append(cases,
-			testCase{"Attention/" + c.String(), func(m *machine) { m.attention().Attention(m.sequences(c, false).op) }},
+			testCase{"Attention/" + c.String(), func(m *machine) { m.Attention(m.sequences(c, false).op) }},
 			testCase{"AttentionGrad/" + c.String(), func(m *machine) {
 				s := m.sequences(c, true)
 				dout := m.matrix(s.rows, s.cols)
@@ -74,7 +66,7 @@ func sequencesCases() []testCase {
 					m.terms(terms)
 					g.DV = m.outMat("DV", s.rows, s.cols)
 				}
-				m.attention().AttentionGrad(g)
+				m.AttentionGrad(g)
 			}},
 			testCase{"AttentionTangent/" + c.String(), func(m *machine) {
 				s := m.sequences(c, true)
@@ -84,14 +76,14 @@ func sequencesCases() []testCase {
 				t.TOut = m.outMat("TOut", s.rows, s.cols)
 				// What cancels: the tangents of the scores, and their mean.
 				m.terms(2 * s.op.Scale * (s.norm(tq)*s.norm(s.k) + s.norm(s.q)*s.norm(tk)) * size(s.v.v))
-				m.attention().AttentionTangent(t)
+				m.AttentionTangent(t)
 			}})
 	}
 	return cases
 }
 
 // attentionShapes are calls with one argument of the wrong shape.
-func attentionShapes(m *machine, b gpu.AttentionOps) map[string]func() {
+func attentionShapes(m *machine, b gpu.Backend) map[string]func() {
 	mat := func(rows, cols int) gpu.Mat { return m.inMat("", m.matrix(rows, cols)) }
 	batch := func(change func(o *gpu.Attention)) gpu.Attention {
 		o := gpu.Attention{Q: mat(5, 6), K: mat(5, 6), V: mat(5, 6), Out: mat(5, 6), LSE: mat(5, 2), Ptr: m.ints("", input, []int32{0, 2, 5}), Sequences: 2,
@@ -112,8 +104,6 @@ func attentionShapes(m *machine, b gpu.AttentionOps) map[string]func() {
 		},
 	}
 }
-
-func (m *machine) attention() gpu.AttentionOps { return m.Backend.(gpu.AttentionOps) }
 
 // sequences is a batch on the device, and what it was made of.
 type sequences struct {

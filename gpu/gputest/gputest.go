@@ -60,7 +60,7 @@ func families(b gpu.Backend) []family {
 		{"Dense", denseCases()},
 		{"Sparse", sparseCases()},
 		{"Attention", attentionCases()},
-		{"Sequences", sequencesOf(b)},
+		{"Sequences", sequencesCases()},
 		{"Norm", normCases()},
 		{"Element", elementCases()},
 		{"Loss", lossCases()},

@@ -66,9 +66,7 @@ func testShapes(t *testing.T, b gpu.Backend) {
 	if e, ok := b.(gpu.EncoderOps); ok {
 		maps.Copy(calls, encoderShapes(m, e))
 	}
-	if a, ok := b.(gpu.AttentionOps); ok {
-		maps.Copy(calls, attentionShapes(m, a))
-	}
+	maps.Copy(calls, attentionShapes(m, b))
 	for name, call := range calls {
 		t.Run(name, func(t *testing.T) {
 			defer func() {

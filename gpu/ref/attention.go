@@ -5,11 +5,6 @@ import (
 	"tapweight/kernels/ref"
 )
 
-var (
-	_ gpu.AttentionOps = (*Device[float64])(nil)
-	_ gpu.AttentionOps = (*Device[float32])(nil)
-)
-
 func checkAttention(op string, o gpu.Attention, others ...gpu.Mat) {
 	need(o.Heads > 0 && o.Q.Cols%o.Heads == 0, "%s: %d channels in %d heads", op, o.Q.Cols, o.Heads)
 	need(o.Longest <= 1<<16, "%s: a sequence of %d rows, at most 65536 are possible", op, o.Longest)

@@ -1,7 +1,6 @@
 package tape
 
 import (
-	"fmt"
 	"math"
 
 	"tapweight/gpu"
@@ -13,15 +12,6 @@ type Sequences struct {
 	N, Longest int        // Longest: the largest number of rows of a sequence
 }
 
-// attentionOps returns the tape's device as one that has attention over sequences.
-func (t *Tape) attentionOps() gpu.AttentionOps {
-	ops, ok := t.B.(gpu.AttentionOps)
-	if !ok {
-		panic(fmt.Sprintf("tape: device %s has no attention over sequences", t.B.Info().Name))
-	}
-	return ops
-}
-
 // Attention is multi-head self-attention within every sequence (Vaswani 2017). qkv (T,3C) holds queries, keys and values side by
 // side; the result is (T,C). Scores are scaled by 1/sqrt(C/heads); p and key are the dropout of the probabilities.
 func (t *Tape) Attention(qkv *Var, seq Sequences, heads int, p float64, key gpu.Key) *Var {
@@ -29,23 +19,22 @@ func (t *Tape) Attention(qkv *Var, seq Sequences, heads int, p float64, key gpu.
 	y := t.newVar(n, c, qkv)
 	lse := t.A.Mat(n, heads)
 	third := func(m gpu.Mat, k int) gpu.Mat { return m.Columns(k*c, (k+1)*c) }
-	ops := t.attentionOps()
 	op := gpu.Attention{Q: third(qkv.Value, 0), K: third(qkv.Value, 1), V: third(qkv.Value, 2), Out: y.Value, LSE: lse, Ptr: seq.Ptr, Sequences: seq.N,
 		Longest: seq.Longest, Heads: heads, Scale: 1 / math.Sqrt(float64(c/heads)), DropP: p, Key: key}
-	ops.Attention(op)
+	t.B.Attention(op)
 	return t.record(y, []*Var{qkv}, []gpu.Buffer{lse.Buf}, func() {
 		dst, acc := t.gradOf(qkv)
 		d := dst
 		if acc {
 			d = t.A.Mat(n, 3*c)
 		}
-		ops.AttentionGrad(gpu.AttentionGrad{Attention: op, DOut: y.grad, DQ: third(d, 0), DK: third(d, 1), DV: third(d, 2)})
+		t.B.AttentionGrad(gpu.AttentionGrad{Attention: op, DOut: y.grad, DQ: third(d, 0), DK: third(d, 1), DV: third(d, 2)})
 		if acc {
 			t.B.AddScaled(dst, d, 1)
 			t.A.Free(d.Buf)
 		}
 	}, func() {
 		d := t.tangentOf(qkv)
-		ops.AttentionTangent(gpu.AttentionTangent{Attention: op, TQ: third(d, 0), TK: third(d, 1), TV: third(d, 2), TOut: t.newTangent(y)})
+		t.B.AttentionTangent(gpu.AttentionTangent{Attention: op, TQ: third(d, 0), TK: third(d, 1), TV: third(d, 2), TOut: t.newTangent(y)})
 	})
 }

@@ -80,9 +80,8 @@ func backends(t *testing.T, each func(b gpu.Backend, tol float64)) {
 		return
 	}
 	defer b.Close()
-	_, attends := gpu.Backend(b).(gpu.AttentionOps)
 	_, encodes := gpu.Backend(b).(gpu.EncoderOps)
-	if attends && encodes {
+	if encodes {
 		each(b, 2e-5)
 	}
 }

@@ -3,6 +3,8 @@
 package gates
 
 import (
+	"fmt"
+	"math"
 	"math/rand/v2"
 
 	"tapweight/gpu"
@@ -218,6 +220,32 @@ func cases() []measured {
 		g := gpu.GATTangent{GAT: gat(m), TX: m.x(), TE: m.mat(codes, cols), TAtt: m.mat(heads, 2*cols/heads), TOut: m.x()}
 		return func(b gpu.Backend) { b.GATTangent(g) }
 	})
+
+	for _, d := range []int{32, 64} {
+		const tokens, channels = 2048, 384
+		attention := func(m *memory) gpu.Attention {
+			qkv := m.mat(tokens, 3*channels)
+			a := gpu.Attention{Q: qkv.Columns(0, channels), K: qkv.Columns(channels, 2*channels), V: qkv.Columns(2*channels, 3*channels), Out: m.mat(tokens, channels),
+				LSE: m.mat(tokens, channels/d), Sequences: 41, Longest: 71, Heads: channels / d, Scale: 1 / math.Sqrt(float64(d)), DropP: 0.1}
+			a.Ptr = m.list(a.Sequences+1, func(s int) int { return max(0, min(tokens, 51*s-m.rng.IntN(20))) })
+			return a
+		}
+		name := fmt.Sprintf("/%d", d)
+		add("Attention"+name, func(m *memory) func(gpu.Backend) {
+			a := attention(m)
+			return func(b gpu.Backend) { b.Attention(a) }
+		})
+		add("AttentionGrad"+name, func(m *memory) func(gpu.Backend) {
+			d := m.mat(tokens, 3*channels)
+			g := gpu.AttentionGrad{Attention: attention(m), DOut: m.mat(tokens, channels), DQ: d.Columns(0, channels), DK: d.Columns(channels, 2*channels), DV: d.Columns(2*channels, 3*channels)}
+			return func(b gpu.Backend) { b.AttentionGrad(g) }
+		})
+		add("AttentionTangent"+name, func(m *memory) func(gpu.Backend) {
+			t := m.mat(tokens, 3*channels)
+			g := gpu.AttentionTangent{Attention: attention(m), TQ: t.Columns(0, channels), TK: t.Columns(channels, 2*channels), TV: t.Columns(2*channels, 3*channels), TOut: m.mat(tokens, channels)}
+			return func(b gpu.Backend) { b.AttentionTangent(g) }
+		})
+	}
 
 	for _, v := range []struct {
 		name   string

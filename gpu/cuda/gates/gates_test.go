@@ -275,7 +275,7 @@ func TestComplete(t *testing.T) {
 		op, _, _ := strings.Cut(c.name, "/")
 		measured[op] = true
 	}
-	for _, family := range []reflect.Type{reflect.TypeFor[gpu.DenseOps](), reflect.TypeFor[gpu.SparseOps](), reflect.TypeFor[gpu.NormOps](),
+	for _, family := range []reflect.Type{reflect.TypeFor[gpu.DenseOps](), reflect.TypeFor[gpu.SparseOps](), reflect.TypeFor[gpu.AttentionOps](), reflect.TypeFor[gpu.NormOps](),
 		reflect.TypeFor[gpu.ElementOps](), reflect.TypeFor[gpu.LossOps](), reflect.TypeFor[gpu.VectorOps]()} {
 		for i := range family.NumMethod() {
 			if name := family.Method(i).Name; !measured[name] {
