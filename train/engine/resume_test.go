@@ -200,7 +200,7 @@ func TestTextModel(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !reflect.DeepEqual(got, want) {
-		t.Error("vectors of the exported encoder differ from the run's")
+		t.Errorf("vectors of the exported encoder are %v, the run's %v", len(got), len(want))
 	}
 }
 

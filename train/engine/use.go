@@ -55,7 +55,7 @@ func OpenModel(dir, device string, threads int) (*Model, error) {
 // OpenEncoder opens the encoder of a Hugging Face folder, to embed texts of at most maxTokens tokens.
 func OpenEncoder(dir string, maxTokens int, device string, threads int) (*Model, error) {
 	cfg := Default()
-	cfg.Text, cfg.Model, cfg.MaxTokens = []string{"text"}, dir, maxTokens
+	cfg.Dataset, cfg.Text, cfg.Model, cfg.MaxTokens = "", []string{"text"}, dir, maxTokens
 	if err := cfg.Resolve(); err != nil {
 		return nil, err
 	}
