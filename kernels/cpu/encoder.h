@@ -225,64 +225,6 @@ void add_norm_tangent(const tw_add_norm_args *a) {
 
 // ---------------------------------------------------------------- LinearCE
 
-constexpr int kTileRows = 6, kTileVecs = TW_LANES / 4;  // accumulators that fit the registers: 6x4 of 32 or 6x2 of 16
-
-// tile: R rows and V vectors of columns of C (+)= A·B, with A(i,p) at a[i*ai + p*ap] and rows of B and C of ldb and ldc elements.
-// What is added to is asked for at the start and needed at the end: it may come from memory.
-template <int R, int V>
-inline void tile(int64_t k, const float *a, int64_t ai, int64_t ap, const float *b, int64_t ldb, float *c, int64_t ldc, bool add) {
-  vec acc[R][V] = {};
-  if (add)
-    for (int r = 0; r < R; r++)
-      for (int v = 0; v < V; v++) __builtin_prefetch(c + r * ldc + v * TW_LANES, 1);
-  for (int64_t p = 0; p < k; p++) {
-    vec x[V];
-    for (int v = 0; v < V; v++) x[v] = *reinterpret_cast<const vec *>(b + p * ldb + v * TW_LANES);
-    for (int r = 0; r < R; r++) {
-      const float s = a[r * ai + p * ap];
-      for (int v = 0; v < V; v++) acc[r][v] += s * x[v];
-    }
-  }
-  for (int r = 0; r < R; r++)
-    for (int v = 0; v < V; v++) {
-      vec *to = reinterpret_cast<vec *>(c + r * ldc + v * TW_LANES);
-      *to = add ? *to + acc[r][v] : acc[r][v];
-    }
-}
-
-template <int V, int R = kTileRows>
-inline void tiles(int64_t m, int64_t k, const float *a, int64_t ai, int64_t ap, const float *b, int64_t ldb, float *c, int64_t ldc, bool add) {
-  int64_t i = 0;
-  for (; i + R <= m; i += R) tile<R, V>(k, a + i * ai, ai, ap, b, ldb, c + i * ldc, ldc, add);
-  if constexpr (R > 1)
-    if (i < m) tiles<V, R - 1>(m - i, k, a + i * ai, ai, ap, b, ldb, c + i * ldc, ldc, add);
-}
-
-// panels runs tiles over the columns, V vectors at a time and then fewer, and returns the column at which no whole vector is left.
-template <int V>
-inline int64_t panels(int64_t j, int64_t m, int64_t n, int64_t k, const float *a, int64_t ai, int64_t ap, const float *b, int64_t ldb,
-                      float *c, int64_t ldc, bool add) {
-  for (; j + V * TW_LANES <= n; j += V * TW_LANES) tiles<V>(m, k, a, ai, ap, b + j, ldb, c + j, ldc, add);
-  if constexpr (V > 1) return panels<V - 1>(j, m, n, k, a, ai, ap, b, ldb, c, ldc, add);
-  return j;
-}
-
-// multiply is C (m,n) (+)= A (m,k) · B (k,n) on one thread, nothing packed: for operands that stay in the cache.
-inline void multiply(int64_t m, int64_t n, int64_t k, const float *a, int64_t ai, int64_t ap, const float *b, int64_t ldb, float *c,
-                     int64_t ldc, bool add) {
-  const int64_t j = panels<kTileVecs>(0, m, n, k, a, ai, ap, b, ldb, c, ldc, add);
-  if (j == n) return;
-  // The last columns, in vectors filled up with zeros.
-  const int64_t rest = n - j;
-  float *wide = room<float, 2>((k + m) * TW_LANES), *out = wide + k * TW_LANES;
-  std::fill_n(wide, (k + m) * TW_LANES, 0.0f);
-  for (int64_t p = 0; p < k; p++) std::copy_n(b + p * ldb + j, rest, wide + p * TW_LANES);
-  if (add)
-    for (int64_t i = 0; i < m; i++) std::copy_n(c + i * ldc + j, rest, out + i * TW_LANES);
-  tiles<1>(m, k, a, ai, ap, wide, TW_LANES, out, TW_LANES, add);
-  for (int64_t i = 0; i < m; i++) std::copy_n(out + i * TW_LANES, rest, c + i * ldc + j);
-}
-
 constexpr int64_t kBatch = 128;  // rows of X at a time, at most: logits are computed with a row in every lane
 
 // classes cuts the rows of X into batches and the vocabulary into tiles, whose logits and rows of W stay in the cache, and tiles into
@@ -313,7 +255,7 @@ struct classes {
 
   // product is W·Xᵀ of the classes [lo, hi) and a batch, from X transposed.
   void product(const tw_mat &w, int64_t lo, int64_t hi, const float *xt, int64_t b, float *to, bool add) const {
-    multiply(hi - lo, padded(rows(b)), inner, row(w, lo), w.ld, 1, xt + b * inner * batch, batch, to, batch, add);
+    small_product<false>(hi - lo, padded(rows(b)), inner, row(w, lo), w.ld, xt + b * inner * batch, batch, to, batch, add);
   }
 
   // over runs body(group, lo, hi, batch, logits) for every tile and batch; a group's come in order on one thread.
@@ -408,9 +350,9 @@ void linear_ce_grad(const tw_linear_ce_args *a) {
         for (int64_t i = 0; i < rows; i++) s += d[(v - lo) * ld + i];
         a->dbias[v] += s;
       }
-    if (a->dw.p) multiply(hi - lo, c.inner, rows, d, ld, 1, row(a->x, first), a->x.ld, row(a->dw, lo), a->dw.ld, true);
+    if (a->dw.p) small_product<false>(hi - lo, c.inner, rows, d, ld, row(a->x, first), a->x.ld, row(a->dw, lo), a->dw.ld, true);
     if (partial)
-      multiply(rows, c.inner, hi - lo, d, 1, ld, row(a->w, lo), a->w.ld, partial + (g * c.n + first) * c.inner, c.inner, lo % c.group != 0);
+      small_product<true>(rows, c.inner, hi - lo, d, ld, row(a->w, lo), a->w.ld, partial + (g * c.n + first) * c.inner, c.inner, lo % c.group != 0);
   });
   if (!partial) return;
   each(c.n, 1, c.groups() * c.n * c.inner, [&](int64_t i, int64_t) {

@@ -417,6 +417,7 @@ void gat_tangent(const tw_gat_args *a) {
 }
 
 #include "lanes.h"
+#include "product.h"
 #include "norm.h"
 #include "element.h"
 #include "encoder.h"
