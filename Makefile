@@ -8,10 +8,10 @@ DEBS  := g++ librdkit-dev libboost-dev libdnnl-dev
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo dev)
 SOURCES := $(shell find kernels gpu model train cli -name '*.go' -o -name '*.cc' -o -name '*.h' -o -name '*.tsv' -o -name '*.txt' -o -name '*.csv' -o -name '*.smi' -o -name '*.ptx' -o -name '*.cubin')
 
-.PHONY: help deps build demo test race lint fmt fuzz clean
+.PHONY: help deps build demo demo-text test race lint fmt fuzz clean
 .PHONY: kernels compilers cuda emu test-cuda gates gpu-check
 .PHONY: minilm hf-check
-.PHONY: bench bench-peers projection controls experiments
+.PHONY: bench bench-peers projection controls experiments experiments-text
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -90,6 +90,9 @@ gpu-check: cuda emu ## pack what a machine with a GPU needs to check this versio
 demo: build ## set up, build, and learn the weights of five objectives for ESOL (under two minutes)
 	./tapweight run --out $(BUILD)/demo-$$(date +%Y%m%d-%H%M%S) --weights learned,uniform,none
 
+demo-text: build ## the same for texts: the era of a sentence of an inaugural address (under two minutes)
+	./tapweight run --dataset demo-text --max-iterations 120 --retrain-steps 300 --out $(BUILD)/demo-text-$$(date +%Y%m%d-%H%M%S) --weights learned,uniform,none
+
 emu: deps ## build build/emu/libcuda.so.1, a CUDA driver that runs PTX on the host (TAPWEIGHT_LIBCUDA=FILE selects it)
 	@$(MAKE) -s -j$$(nproc) -C kernels/emu
 
@@ -155,6 +158,9 @@ controls: build ## the controls over five seeds, into bench/results/controls.md 
 
 experiments: build ## learned weights on MoleculeNet tasks, into bench/results/molecules.md (a quarter of an hour; needs TAPWEIGHT_DATA)
 	python3 bench/experiments/molecules.py ./tapweight $(BUILD)/molecules bench/results/molecules.md
+
+experiments-text: build minilm ## learned weights on GLUE tasks from MiniLM, into bench/results/glue.md (hours; needs TAPWEIGHT_DATA)
+	python3 bench/experiments/glue.py ./tapweight $(BUILD)/minilm $(BUILD)/glue bench/results/glue.md
 
 clean: ## remove what was built
 	rm -rf $(BUILD) tapweight

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -54,7 +55,8 @@ var tiny = []string{"--preset", "nano", "--width", "8", "--objectives", "mask-at
 
 func write(t *testing.T, dir, name, content string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+	path := filepath.Join(dir, name)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o644)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -90,9 +92,20 @@ func TestErrors(t *testing.T) {
 	write(t, dir, "type.yaml", "layers: many\n")
 	write(t, dir, "contradiction.yaml", "gamma: 1\nsplit: column\n")
 	write(t, dir, "value.yaml", "gamma: 1\nnetwork: gim\n")
+	var rows strings.Builder
+	for i := range 30 {
+		fmt.Fprintf(&rows, "\nsome words number %d,%d", i, i%2)
+	}
+	write(t, dir, "words.csv", "words,y"+rows.String())
+	write(t, dir, "latin.csv", "words,y"+rows.String()+"\ncaf\xe9,1\n")
+	write(t, dir, "short.tsv", strings.ReplaceAll("words,y"+rows.String(), ",", "\t")+"\nno label\n")
+	write(t, dir, "gpt/config.json", `{"model_type": "gpt2"}`)
 	write(t, dir, "cut.safetensors", "\x40\x00\x00\x00\x00\x00\x00\x00{")
 	on := func(file string, more ...string) []string {
 		return append([]string{"--dataset", file, "--labels", "y"}, more...)
+	}
+	words := func(file string, more ...string) []string {
+		return append([]string{"--dataset", file, "--text", "words", "--labels", "y", "--objectives", "mlm", "--layers", "0", "--width", "0"}, more...)
 	}
 	for _, c := range []struct {
 		args []string
@@ -123,6 +136,15 @@ func TestErrors(t *testing.T) {
 		{[]string{"--config", "contradiction.yaml"}, "contradiction.yaml:2:1: split column contradicts"},
 		{[]string{"--config", "value.yaml"}, `value.yaml:2:1: network "gim" is not one of`},
 		{[]string{"--config", "value.yaml", "--network", "gib"}, `tapweight: network "gib" is not one of`},
+		{words("words.csv", "--text", "wrods"), `no column "wrods"; the nearest is "words"`},
+		{words("words.csv", "--model", "none"), `model "none" is neither one of tiny, mini`},
+		{words("words.csv", "--model", "gpt"), "gpt2"},
+		{words("words.csv", "--tokenizer", "gpt"), "gpt has no tokenizer"},
+		{words("words.csv", "--objectives", "mlm,edge"), `objective "edge" is not one of mlm`},
+		{words("words.csv", "--split", "scaffold"), "split scaffold is for molecules"},
+		{words("words.csv", "--max-tokens", "4"), "max-tokens 4 is not between"},
+		{words("latin.csv"), "latin.csv:32:4: byte 0xe9 is not UTF-8"},
+		{words("short.tsv"), "short.tsv:32:1: 1 fields where the header has 2"},
 		{[]string{"--layers", "many"}, `invalid value "many" for flag -layers`},
 		{[]string{"--layrs", "3"}, "there is no flag --layrs; did you mean --layers?"},
 		{[]string{"extra"}, `unexpected argument "extra"`},

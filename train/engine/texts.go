@@ -51,15 +51,15 @@ func (c *texts) fill() error {
 	if c.Layers < 0 || c.Layers > 64 || c.Width < 0 || c.Width > 1<<14 {
 		return wrong(fmt.Errorf("layers %d, width %d: at most 64 and %d, 0 for the model's own", c.Layers, c.Width, 1<<14), "layers", "width")
 	}
-	if !c.sized() && (c.Layers > 0 || c.Width > 0) {
-		return wrong(fmt.Errorf("layers and width are those of the model %s; give a size to train from scratch with others", c.Model), "layers", "width")
-	}
 	if len(c.Text) > 2 {
 		return wrong(fmt.Errorf("text: %d columns; give one, or the two of a pair", len(c.Text)), "text")
 	}
 	if !c.sized() {
 		if _, err := os.Stat(c.Model); err != nil {
 			return wrong(fmt.Errorf("model %q is neither one of %s nor a Hugging Face folder", c.Model, strings.Join(transformer.Sizes(), ", ")), "model")
+		}
+		if c.Layers > 0 || c.Width > 0 {
+			return wrong(fmt.Errorf("layers and width are those of the model %s; give a size to train from scratch with others", c.Model), "layers", "width")
 		}
 		if c.Tokenizer != "" {
 			return wrong(fmt.Errorf("tokenizer: the folder %s has its own", c.Model), "tokenizer")
