@@ -467,7 +467,7 @@ func (r Rule) String() string { return [...]string{"sgd", "adam", "adamw"}[r] }
 //	       where c1, c2 are Rates[1], Rates[2]; the second term is 0 where vh = 0.
 //
 // GradScale (1 float) multiplies G first (clipping), or is nil. Jac (n) is written unless nil; it is the derivative with
-// respect to the gradient after GradScale.
+// respect to the gradient after GradScale, and may be G itself.
 type Update struct {
 	Rule                   Rule
 	P, G, M, V             Buffer

@@ -10,7 +10,7 @@ from report import fill, run, seeds, spread, summary, table
 
 TASKS = ["cola", "rte", "mrpc", "sts-b"]
 WEIGHTS = ["learned", "uniform", "only=mlm", "only=simcse", "only=sop", "none"]
-SETTINGS = ["--max-iterations", "60", "--retrain-steps", "200", "--validate-every", "50", "--log-every", "20", "--max-tokens", "64", "--seeds", "3"]
+SETTINGS = ["--max-iterations", "40", "--retrain-steps", "150", "--validate-every", "50", "--log-every", "20", "--max-tokens", "64", "--seeds", "3"]
 
 
 def compare(binary, model, runs, task):

@@ -165,6 +165,15 @@ func updateCases(n int) []testCase {
 				}})
 			}
 		}
+		cases = append(cases, testCase{fmt.Sprintf("Update/%d/%s/jac into the gradient", n, rule), func(m *machine) {
+			u := m.update(rule, n, 7)
+			u.P, u.G = m.inout("P", m.normal(n, 0, 1)), m.inout("G", m.normal(n, 0, 1))
+			if rule != gpu.SGD {
+				u.M, u.V = m.inout("M", m.normal(n, 0, 0.3)), m.inout("V", m.positive(n))
+			}
+			u.Jac = u.G
+			m.Update(u)
+		}})
 		if rule == gpu.SGD {
 			continue
 		}

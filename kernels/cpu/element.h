@@ -462,8 +462,8 @@ void update(const tw_update_args *a) {
               n2 = static_cast<float>(1 - a->beta2), eps = static_cast<float>(a->eps), wd = static_cast<float>(a->decay),
               mom = static_cast<float>(a->momentum);
   flat(a->n, [&](int64_t lo, int64_t hi) {
-    float *__restrict p = a->p, *__restrict m = a->m, *__restrict v = a->v, *__restrict jac = a->jac;
-    const float *__restrict g = a->g;
+    float *__restrict p = a->p, *__restrict m = a->m, *__restrict v = a->v, *jac = a->jac;
+    const float *g = a->g;  // jac may be the same memory
     if (a->rule == 0) {
       for (int64_t i = lo; i < hi; i++) {
         float s = gs * g[i] + wd * p[i];

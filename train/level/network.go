@@ -52,7 +52,7 @@ type Network struct {
 	Second  gpu.Buffer // second moment, nil if the rule has none
 	Running gpu.Buffer // running statistics
 	Grad    gpu.Buffer
-	Jac     gpu.Buffer // d value' / d gradient of the last update, element-wise
+	Jac     gpu.Buffer // d value' / d gradient of the last update, element-wise: in Grad's place, unless clipping needs both
 	Step    int        // updates done
 	Batches int        // batches folded into the running statistics
 
@@ -74,7 +74,7 @@ func newNetwork(b gpu.Backend, params, states *param.Table, opt optim.Config, to
 	}{
 		{&n.Value, size, true},
 		{&n.Grad, size, true},
-		{&n.Jac, size, true},
+		{&n.Jac, size, n.clips},
 		{&n.Moment, size, opt.Rule != gpu.SGD || opt.Momentum > 0},
 		{&n.Second, size, opt.Rule != gpu.SGD},
 		{&n.Running, max(states.Len(), 1), true},
@@ -90,6 +90,9 @@ func newNetwork(b gpu.Backend, params, states *param.Table, opt optim.Config, to
 			return nil, err
 		}
 		*w.dst = buf
+	}
+	if !n.clips {
+		n.Jac = n.Grad
 	}
 	if states.Len() > 0 {
 		b.Upload(n.Running, states.Initial(0))

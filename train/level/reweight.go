@@ -69,10 +69,16 @@ func (s *System) chain() error {
 		sign = -1
 	}
 	w := s.direction
-	b.Fill(w, 0)
-	b.Axpy(s.Theta.encoder(w), -2*s.Opts.Gamma*sign, gpu.Buffer{}, s.Omega.encoder(x))
+	enc := s.Theta.encoder(w)
+	if s.turns() {
+		b.Scale(enc, -2*s.Opts.Gamma*sign, gpu.Buffer{})
+		b.Fill(w.Slice(enc.Len(), w.Len()), 0)
+	} else {
+		b.Fill(w, 0)
+		b.Axpy(enc, -2*s.Opts.Gamma*sign, gpu.Buffer{}, s.Omega.encoder(x))
+	}
 	if s.Opts.ValidProx { // what the validation loss takes from θ' itself, 2γ(θ'−ω')
-		b.Prox(s.Theta.encoder(w), s.Theta.encoder(s.Theta.Value), s.Omega.encoder(s.Omega.Value), s.Opts.Gamma, gpu.Buffer{})
+		b.Prox(enc, s.Theta.encoder(s.Theta.Value), s.Omega.encoder(s.Omega.Value), s.Opts.Gamma, gpu.Buffer{})
 	}
 	if opt {
 		s.Theta.pullBack(w, s.scratch)

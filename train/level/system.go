@@ -102,17 +102,17 @@ func New(b gpu.Backend, pre Pretraining, fin Finetuning, o Options) (*System, er
 		return nil, err
 	}
 	s.Begin()
-	theta, err := pre.Initial(o.Seed)
-	if err != nil {
-		return nil, err
+	for _, n := range []struct {
+		values  func(seed uint64) ([]float64, error)
+		network *Network
+	}{{pre.Initial, s.Theta}, {fin.Initial, s.Omega}} {
+		values, err := n.values(o.Seed)
+		if err != nil {
+			return nil, err
+		}
+		b.Upload(n.network.Value, values)
 	}
-	omega, err := fin.Initial(o.Seed)
-	if err != nil {
-		return nil, err
-	}
-	copy(omega, theta[:pre.Params().EncoderLen()])
-	b.Upload(s.Theta.Value, theta)
-	b.Upload(s.Omega.Value, omega)
+	b.Copy(s.Omega.encoder(s.Omega.Value), s.Theta.encoder(s.Theta.Value))
 	b.Softmax(s.Lambda, s.logits())
 	return s, b.Sync()
 }
@@ -151,10 +151,13 @@ func (s *System) allocate() error {
 		}
 	}
 	err := errors.Join(
-		get(&s.headGrad, theta-enc), get(&s.direction, theta), get(&s.valGrad, omega), get(&s.Lambda, k),
+		get(&s.headGrad, theta-enc), get(&s.valGrad, max(theta, omega)), get(&s.Lambda, k),
 		get(&s.scalars, s.Opts.Rows*(4*k+4+parts*parts)), get(&s.scratch, 4))
 	if old {
 		err = errors.Join(err, get(&s.before, theta))
+	}
+	if !s.turns() {
+		err = errors.Join(err, get(&s.direction, theta))
 	}
 	if s.Opts.Mode.solves() {
 		s.solve = make([]gpu.Buffer, 5)
@@ -165,6 +168,10 @@ func (s *System) allocate() error {
 	if err != nil {
 		return err
 	}
+	if s.turns() {
+		s.direction = s.valGrad.Slice(0, theta)
+	}
+	s.valGrad = s.valGrad.Slice(0, omega)
 	for _, name := range s.Pre.Names() {
 		r := [2]int{theta, enc}
 		for _, e := range s.Pre.Params().Entries() {
@@ -179,6 +186,10 @@ func (s *System) allocate() error {
 	}
 	return nil
 }
+
+// turns reports whether the gradient of the validation loss is turned into the direction of the h_i where it lies. The reference's
+// way and solvers need both.
+func (s *System) turns() bool { return s.Opts.Mode != Darts && !s.Opts.Mode.solves() }
 
 // logits returns the K logits without padding.
 func (s *System) logits() gpu.Buffer { return s.Logits.Value.Slice(0, len(s.Pre.Names())) }
