@@ -3,17 +3,19 @@
 // Contract of every kernel here
 //   shapes  q, k, v, out, dout, dq, dk, dv, tq, tk, tv, tout (T,C) f32 with leading dimensions of their own, C = heads*d; lse (T,heads);
 //           ptr (sequences+1). Columns beyond C are neither read nor written. Results are overwritten and not read.
-//   kernels plain: any d, any alignment. d32, d64: d a multiple of 4 up to that, all rows aligned to 16 bytes.
+//   kernels plain: any d, any alignment. d32, d64: d a multiple of 4 up to that, all rows aligned to 16 bytes. bf16: the same, with the
+//           factors of all products rounded to bfloat16, 8 bits, on the way into shared memory, and probabilities and their gradients
+//           before they weigh rows; sums, log-sum-exp and the mean are float32. Never for tangents.
 //   memory  nothing of the size of a matrix of pairs: probabilities are made tile by tile, in the gradient and the tangent again from lse
 //           (Dao 2022). The gradient is two sweeps: grad_q over tiles of queries, which leaves <dout,out> of every query and head in
 //           scratch (T,heads), then grad_kv over tiles of keys. Every sum has one owner.
 //   order   keys, or queries, ascending; fixed by the shapes. No atomics.
 //   dropout element (i*heads+h)*65536 + j of the stream, j from the first row of the sequence: a block of Philox is four keys of a query.
-//   launch  plain: 256 threads, a warp to a row of a head. d32, d64: 128 threads, a block to a tile of 32 rows of a head.
+//   launch  plain: 256 threads, a warp to a row of a head. d32, d64: 128 threads, a block to a tile of 32 rows of a head; bf16: of 64.
 //           Any grid x. Offsets are 64-bit.
-//   cost    forward bytes 4(4TC + T heads), flops 4C a pair; gradient bytes 4(8TC + T heads), flops 14C a pair, of which 4C are scores and
-//           their gradients made twice; tangent bytes 4(8TC + T heads), flops 10C a pair. Keys and values of a sequence come from L2 for
-//           all tiles but the first: 4 flops a byte at 32 rows and one product. Bound by arithmetic from sequences of some tens on.
+//   cost    forward bytes 4(4TC + T heads), flops 4C a pair; gradient bytes 4(12TC + 2T heads), flops 14C a pair, in one sweep 4(8TC +
+//           T heads) and 10C; tangent bytes 4(8TC + T heads), flops 10C a pair. Keys and values of a sequence come from L2 for all tiles
+//           but the first. Bound by arithmetic from sequences of some tens of rows on.
 //   oracle  kernels/ref/attention.go
 #include "mathf.cuh"
 #include "philox.cuh"
@@ -525,6 +527,8 @@ TW_DEV void attention_tangent(const tw_attention_args &a) {
   });
 }
 
+#include "attention_mma.cuh"
+
 #define TW_HEADS(d)                                                                                             \
   TW_KERNEL(kAttentionThreads, 4) tw_attention_d##d##_f32(tw_attention_args a, void *) { attention<d>(a); } \
   TW_KERNEL(kAttentionThreads, 4) tw_attention_grad_q_d##d##_f32(tw_attention_args a, void *means) {        \
@@ -536,3 +540,14 @@ TW_DEV void attention_tangent(const tw_attention_args &a) {
   TW_KERNEL(kAttentionThreads, 4) tw_attention_tangent_d##d##_f32(tw_attention_args a, void *) { attention_tangent<d>(a); }
 TW_HEADS(32)
 TW_HEADS(64)
+
+#define TW_HEADS_MMA(d, q, kv)                                                                                       \
+  TW_KERNEL(kAttentionThreads, 4) tw_attention_bf16_d##d##_f32(tw_attention_args a, void *) { attention_mma<d>(a); } \
+  TW_KERNEL(kAttentionThreads, q) tw_attention_grad_q_bf16_d##d##_f32(tw_attention_args a, void *means) {            \
+    attention_grad_mma<d, false>(a, static_cast<float *>(means));                                                    \
+  }                                                                                                                  \
+  TW_KERNEL(kAttentionThreads, kv) tw_attention_grad_kv_bf16_d##d##_f32(tw_attention_args a, void *means) {          \
+    attention_grad_mma<d, true>(a, static_cast<float *>(means));                                                     \
+  }
+TW_HEADS_MMA(32, 4, 4)
+TW_HEADS_MMA(64, 3, 2)

@@ -2,62 +2,81 @@ package cuda
 
 import "tapweight/kernels/abi"
 
-// The numbers of attention.cu.
+// The numbers of attention.cu and attention_mma.cuh.
 const (
 	attentionThreads = 128
 	pairs            = 32
 	pairPitch        = 36
+	mmaRows          = 64
+	mmaColumns       = 32
 )
 
-// attentionKernels are the kernels of one operation: for heads of up to 32 and up to 64 channels, and for any.
-type attentionKernels struct{ d32, d64, plain string }
+// attentionKernels are the kernels of one operation: for heads of up to 32 and up to 64 channels, the same in bfloat16, and for any
+// head.
+type attentionKernels struct {
+	tiled, bf16 [2]string
+	plain       string
+}
 
 var (
-	attention        = attentionKernels{"tw_attention_d32_f32", "tw_attention_d64_f32", "tw_attention_plain_f32"}
-	attentionGradQ   = attentionKernels{"tw_attention_grad_q_d32_f32", "tw_attention_grad_q_d64_f32", "tw_attention_grad_q_plain_f32"}
-	attentionGradKV  = attentionKernels{"tw_attention_grad_kv_d32_f32", "tw_attention_grad_kv_d64_f32", "tw_attention_grad_kv_plain_f32"}
-	attentionTangent = attentionKernels{"tw_attention_tangent_d32_f32", "tw_attention_tangent_d64_f32", "tw_attention_tangent_plain_f32"}
+	attention = attentionKernels{[2]string{"tw_attention_d32_f32", "tw_attention_d64_f32"},
+		[2]string{"tw_attention_bf16_d32_f32", "tw_attention_bf16_d64_f32"}, "tw_attention_plain_f32"}
+	attentionGradQ = attentionKernels{[2]string{"tw_attention_grad_q_d32_f32", "tw_attention_grad_q_d64_f32"},
+		[2]string{"tw_attention_grad_q_bf16_d32_f32", "tw_attention_grad_q_bf16_d64_f32"}, "tw_attention_grad_q_plain_f32"}
+	attentionGradKV = attentionKernels{[2]string{"tw_attention_grad_kv_d32_f32", "tw_attention_grad_kv_d64_f32"},
+		[2]string{"tw_attention_grad_kv_bf16_d32_f32", "tw_attention_grad_kv_bf16_d64_f32"}, "tw_attention_grad_kv_plain_f32"}
+	attentionTangent = attentionKernels{tiled: [2]string{"tw_attention_tangent_d32_f32", "tw_attention_tangent_d64_f32"}, plain: "tw_attention_tangent_plain_f32"}
 )
 
-// attend launches one of the kernels, which holds so many sides of a tile of pairs in shared memory; wide says whether rows allow
-// wide accesses.
-func attend(q Queue, k attentionKernels, sides int, wide bool, a *abi.AttentionArgs, scratch uintptr) {
+// attend launches one of the kernels. In float32 it holds so many sides of a tile of pairs in shared memory; wide says whether rows
+// allow wide accesses.
+func attend(q Queue, math Math, k attentionKernels, sides int, wide bool, a *abi.AttentionArgs, scratch uintptr) {
 	d := a.Q.Cols / a.Heads
 	if !wide || d%4 != 0 || d > 64 {
 		launch(q, k.plain, blocks(a.Q.Rows*a.Heads, threads/32), linear(threads), 0, a, scratch)
 		return
 	}
-	kernel, most := k.d32, 32
+	wider, most := 0, 32
 	if d > 32 {
-		kernel, most = k.d64, 64
+		wider, most = 1, 64
 	}
-	grid := blocks(a.Sequences*pieces(a.Longest, pairs)*a.Heads, 1)
-	launch(q, kernel, grid, linear(attentionThreads), 4*pairs*(sides*(most+4)+pairPitch), a, scratch)
+	kernel, rows, shared := k.tiled[wider], int64(pairs), 4*pairs*(sides*(most+4)+pairPitch)
+	if math == BF16 {
+		kernel, rows, shared = k.bf16[wider], mmaRows, 2*(4+2)*mmaColumns*most+4*2*mmaColumns
+	}
+	launch(q, kernel, blocks(a.Sequences*pieces(a.Longest, rows)*a.Heads, 1), linear(attentionThreads), shared, a, scratch)
 }
 
-// Attention queues gpu.Attention.
-func Attention(q Queue, a *abi.AttentionArgs) {
+// Attention queues gpu.Attention in float32.
+func Attention(q Queue, a *abi.AttentionArgs) { AttentionIn(q, Float32, a) }
+
+// AttentionIn queues gpu.Attention in a math: in bfloat16 on tensor cores where heads have at most 64 channels and all rows are
+// aligned, otherwise in float32.
+func AttentionIn(q Queue, math Math, a *abi.AttentionArgs) {
 	if a.Q.Rows == 0 {
 		return
 	}
-	attend(q, attention, 3, alignedRows(a.Q, a.K, a.V, a.Out), a, 0)
+	attend(q, math, attention, 3, alignedRows(a.Q, a.K, a.V, a.Out), a, 0)
 }
 
-// AttentionGrad queues gpu.AttentionGrad: DQ, and then DK and DV.
-func AttentionGrad(q Queue, a *abi.AttentionArgs) {
+// AttentionGrad queues gpu.AttentionGrad in float32.
+func AttentionGrad(q Queue, a *abi.AttentionArgs) { AttentionGradIn(q, Float32, a) }
+
+// AttentionGradIn queues gpu.AttentionGrad in a math, as AttentionIn does: DQ, and then DK and DV.
+func AttentionGradIn(q Queue, math Math, a *abi.AttentionArgs) {
 	if a.Q.Rows == 0 {
 		return
 	}
 	scratch := reserve(q, 4*a.Q.Rows*a.Heads)
 	wide := alignedRows(a.Q, a.K, a.V, a.Out, a.DOut, a.DQ, a.DK, a.DV)
-	attend(q, attentionGradQ, 4, wide, a, scratch)
-	attend(q, attentionGradKV, 4, wide, a, scratch)
+	attend(q, math, attentionGradQ, 4, wide, a, scratch)
+	attend(q, math, attentionGradKV, 4, wide, a, scratch)
 }
 
-// AttentionTangent queues gpu.AttentionTangent.
+// AttentionTangent queues gpu.AttentionTangent, which is always in float32.
 func AttentionTangent(q Queue, a *abi.AttentionArgs) {
 	if a.Q.Rows == 0 {
 		return
 	}
-	attend(q, attentionTangent, 4, alignedRows(a.Q, a.K, a.V, a.Out, a.TQ, a.TK, a.TV, a.TOut), a, 0)
+	attend(q, Float32, attentionTangent, 4, alignedRows(a.Q, a.K, a.V, a.Out, a.TQ, a.TK, a.TV, a.TOut), a, 0)
 }

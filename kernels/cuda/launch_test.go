@@ -14,12 +14,13 @@ func TestConstants(t *testing.T) {
 	for header, constants := range map[string]map[string]int{
 		"common.cuh": {"kThreads": threads, "kWarps": threads / 32, "kSumElements": sumElements, "kSumRows": sumRows,
 			"kWarpColumns": warpColumns, "kKeepColumns": keepColumns},
-		"gemm.cuh":     {"kTileM": tileM, "kTileN": tileN, "kTileK": tileK, "kStages": stages, "kGemmThreads": gemmThreads},
-		"dense.cu":     {"kColRows": colRows},
-		"columns.cuh":  {"kTileRows": tileRows, "kSumWarps": sumWarps},
-		"segment.cuh":  {"kChunk": chunk, "kTableFloats": tableFloats, "kTableRows": tableRows},
-		"attention.cu": {"kAttentionThreads": attentionThreads, "kPairs": pairs, "kPairPitch": pairPitch},
-		"norm.cu":      {"kKept": kept, "kLineRows": lineRows},
+		"gemm.cuh":          {"kTileM": tileM, "kTileN": tileN, "kTileK": tileK, "kStages": stages, "kGemmThreads": gemmThreads},
+		"dense.cu":          {"kColRows": colRows},
+		"columns.cuh":       {"kTileRows": tileRows, "kSumWarps": sumWarps},
+		"segment.cuh":       {"kChunk": chunk, "kTableFloats": tableFloats, "kTableRows": tableRows},
+		"attention.cu":      {"kAttentionThreads": attentionThreads, "kPairs": pairs, "kPairPitch": pairPitch},
+		"attention_mma.cuh": {"kMmaRows": mmaRows, "kMmaColumns": mmaColumns},
+		"norm.cu":           {"kKept": kept, "kLineRows": lineRows},
 	} {
 		text, err := os.ReadFile(header)
 		if err != nil {

@@ -257,8 +257,8 @@ func TestSectors(t *testing.T) {
 }
 
 // unused are kernels that no operation launches so far: products in less than float32, whose code but for the instruction is that of
-// tf32x3.
-var unused = regexp.MustCompile(`^tw_gemm_(tf32|bf16)_`)
+// tf32x3, and attention in bfloat16.
+var unused = regexp.MustCompile(`^tw_(gemm_(tf32|bf16)|attention_(grad_\w+_)?bf16)_`)
 
 // TestComplete: every operation of a device and every kernel was measured.
 func TestComplete(t *testing.T) {
