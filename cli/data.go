@@ -12,6 +12,7 @@ import (
 
 	"tapweight/model/checkpoint"
 	"tapweight/model/objective"
+	"tapweight/model/pretext"
 	"tapweight/train/data"
 	"tapweight/train/engine"
 )
@@ -27,17 +28,21 @@ func dataCommand() *cli.Command {
 				Action: func(*cli.Context) error {
 					fmt.Println("datasets")
 					for _, p := range data.Presets() {
-						fmt.Printf("  %-10s %-15s %-8s %s\n", p.Name, p.Kind, p.Metric, p.About)
+						fmt.Printf("  %-10s %-15s %-17s %s\n", p.Name, p.Kind, p.Metric, p.About)
 					}
-					fmt.Println("\nobjectives")
+					fmt.Println("\nobjectives for molecules")
 					for _, n := range objective.Names() {
 						fmt.Printf("  %-16s %s\n", n, objective.About(n))
+					}
+					fmt.Println("\nobjectives for texts")
+					for _, n := range pretext.Names() {
+						fmt.Printf("  %-16s %s\n", n, pretext.About(n))
 					}
 					return nil
 				},
 			},
 			{
-				Name: "inspect", Usage: "describe a dataset: molecules, sizes, labels, refused rows", Flags: configFlags(),
+				Name: "inspect", Usage: "describe a dataset: examples, sizes, labels, refused rows", Flags: configFlags(),
 				Description: "Example: tapweight data inspect --dataset tox21 --data data/molecules",
 				Action: func(c *cli.Context) error {
 					cfg, task, err := openTask(c)
@@ -57,13 +62,24 @@ func dataCommand() *cli.Command {
 								sum += row[j]
 							}
 						}
-						fmt.Printf("  %-40s %6d labels, mean %.4f\n", name, n, sum/float64(max(n, 1)))
+						if task.Classes == nil {
+							fmt.Printf("  %-40s %6d labels, mean %.4f\n", name, n, sum/float64(max(n, 1)))
+						}
+					}
+					for k, class := range task.Classes {
+						n := 0
+						for _, row := range task.Labels {
+							if row[0] == float64(k) {
+								n++
+							}
+						}
+						fmt.Printf("  %-40s %6d of class %s\n", task.Tasks[0], n, class)
 					}
 					return nil
 				},
 			},
 			{
-				Name: "split", Usage: "write a dataset's split as CSV: line, SMILES, part", Description: "The --out file holds the split.\nExample: tapweight data split --dataset demo --out split.csv",
+				Name: "split", Usage: "write a dataset's split as CSV: line, SMILES or text, part", Description: "The --out file holds the split.\nExample: tapweight data split --dataset demo --out split.csv",
 				Flags: configFlags(),
 				Action: func(c *cli.Context) error {
 					cfg, task, err := openTask(c)
@@ -81,7 +97,7 @@ func dataCommand() *cli.Command {
 					}
 					return checkpoint.AtomicWrite(cfg.Out, func(w io.Writer) error {
 						out := csv.NewWriter(w)
-						records := [][]string{{"line", "smiles", "part"}}
+						records := [][]string{{"line", "example", "part"}}
 						for i, p := range part {
 							_, line := task.Place(task.Set.Line(i))
 							records = append(records, []string{strconv.Itoa(line), task.Set.Name(i), p})

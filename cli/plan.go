@@ -40,7 +40,7 @@ Example: tapweight plan --preset paper --pretrain-batch 1024`,
 			const mib = 1 << 20
 			fmt.Printf("parameters   encoder %d, pretraining %d, finetuning %d\n", p.EncoderParameters, p.PretrainParameters, p.FinetuneParameters)
 			fmt.Printf("memory       vectors %.0f MiB, activations %.0f MiB\n", float64(p.VectorBytes)/mib, float64(p.ArenaBytes)/mib)
-			fmt.Printf("rows         %v of %d atoms in all views\n\none iteration\n", p.Rows, p.Atoms)
+			fmt.Printf("rows         %v by depth, of %d atoms or tokens in a pretraining batch\n\none iteration\n", p.Rows, p.Atoms)
 			for _, name := range engine.LevelNames {
 				l := p.Levels[name]
 				fmt.Printf("  %-14s %9.2f GFLOP %9.2f GB\n", name, float64(l.Flops)/1e9, float64(l.Bytes)/1e9)
