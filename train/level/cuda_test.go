@@ -52,7 +52,19 @@ func TestCUDAAgreesWithCPU(t *testing.T) {
 	c := standard()
 	c.mode, c.objectives, c.dropout = level.Exact, objective.Names(), 0.1
 	c.lr = 0.002 // at the 0.05 of other tests differences of rounding outgrow the bounds within 20 iterations
-	const iterations = 20
+	agrees(t, c, 20)
+}
+
+// TestCUDATextAgreesWithCPU does the same with texts, for fewer iterations: an interpreted transformer takes longer.
+func TestCUDATextAgreesWithCPU(t *testing.T) {
+	c := standardText()
+	c.mode, c.lr = level.Exact, 0.002
+	agrees(t, c, 5)
+}
+
+// agrees holds iterations on the CUDA device to those on the CPU and to a second run.
+func agrees(t *testing.T, c setup, iterations int) {
+	t.Helper()
 	got := search(t, openCUDA(t), c, iterations)
 	again := search(t, openCUDA(t), c, iterations)
 	want := search(t, openCPU(t, 2), c, iterations)
@@ -83,27 +95,37 @@ func TestCUDAAgreesWithCPU(t *testing.T) {
 // TestCUDANetworks compares one iteration of every kind of network and hypergradient with the CPU.
 func TestCUDANetworks(t *testing.T) {
 	b := openCUDA(t)
-	for _, conv := range []gnn.Conv{gnn.GIN, gnn.GCN, gnn.SAGE, gnn.GAT} {
-		for _, mode := range []level.Mode{level.JVP, level.Dot} {
-			t.Run(fmt.Sprintf("%s/%s", conv, mode), func(t *testing.T) {
-				c := standard()
-				c.conv, c.mode, c.objectives, c.dropout = conv, mode, objective.Names(), 0.1
-				got, want := search(t, b, c, 1)[0], search(t, openCPU(t, 2), c, 1)[0]
-				scale := 0.0
-				for _, h := range want.H {
-					scale = math.Max(scale, math.Abs(h))
-				}
-				for i, name := range c.objectives {
-					if d := math.Abs(got.Pretrain[i] - want.Pretrain[i]); !(d <= 1e-5*math.Abs(want.Pretrain[i])) {
-						t.Errorf("the loss of %s is %g on cuda and %g on the CPU", name, got.Pretrain[i], want.Pretrain[i])
-					}
-					if d := math.Abs(got.H[i] - want.H[i]); !(d <= 1e-4*scale) {
-						t.Errorf("the hypergradient of %s is %g on cuda and %g on the CPU", name, got.H[i], want.H[i])
-					}
-				}
-			})
+	for _, mode := range []level.Mode{level.JVP, level.Dot} {
+		for _, conv := range []gnn.Conv{gnn.GIN, gnn.GCN, gnn.SAGE, gnn.GAT} {
+			c := standard()
+			c.conv, c.mode, c.objectives, c.dropout = conv, mode, objective.Names(), 0.1
+			iterationAgrees(t, fmt.Sprintf("%s/%s", conv, mode), b, c)
+		}
+		for _, family := range []string{"bert", "roberta", "distilbert"} {
+			c := standardText()
+			c.family, c.mode = family, mode
+			iterationAgrees(t, fmt.Sprintf("%s/%s", family, mode), b, c)
 		}
 	}
+}
+
+// iterationAgrees compares the losses and the hypergradient of one iteration with the CPU's.
+func iterationAgrees(t *testing.T, name string, b gpu.Backend, c setup) {
+	t.Run(name, func(t *testing.T) {
+		got, want := search(t, b, c, 1)[0], search(t, openCPU(t, 2), c, 1)[0]
+		scale := 0.0
+		for _, h := range want.H {
+			scale = math.Max(scale, math.Abs(h))
+		}
+		for i, name := range c.objectives {
+			if d := math.Abs(got.Pretrain[i] - want.Pretrain[i]); !(d <= 1e-5*math.Abs(want.Pretrain[i])) {
+				t.Errorf("the loss of %s is %g on cuda and %g on the CPU", name, got.Pretrain[i], want.Pretrain[i])
+			}
+			if d := math.Abs(got.H[i] - want.H[i]); !(d <= 1e-4*scale) {
+				t.Errorf("the hypergradient of %s is %g on cuda and %g on the CPU", name, got.H[i], want.H[i])
+			}
+		}
+	})
 }
 
 // TestCUDATraffic pins what a warm iteration asks of the driver, by level and kind of hypergradient.
