@@ -163,6 +163,7 @@ type Backend interface {
 	ElementOps
 	LossOps
 	VectorOps
+	EncoderOps
 }
 
 // Act is an element-wise function.

@@ -6,8 +6,6 @@ import (
 	kernels "tapweight/kernels/cpu"
 )
 
-var _ gpu.EncoderOps = (*Backend)(nil)
-
 func (b *Backend) GELU(o gpu.GELU) {
 	a := args.GELU(o)
 	kernels.GELU(&a)

@@ -12,6 +12,7 @@ import (
 // arguments hold one operation's arguments while its launches are queued, which copies them: outside of the backend they would
 // be allocated anew for every operation.
 type arguments struct {
+	addNorm    abi.AddNormArgs
 	aggregate  abi.AggregateArgs
 	attention  abi.AttentionArgs
 	colSum     abi.ColSumArgs
@@ -19,12 +20,15 @@ type arguments struct {
 	element    abi.ElementArgs
 	embedding  abi.EmbeddingArgs
 	gat        abi.GATArgs
+	gelu       abi.GELUArgs
 	gemm       abi.GemmArgs
 	gemmStats  kernels.GemmStatsArgs
 	product    product // of cuBLAS
+	linearCE   abi.LinearCEArgs
 	loss       abi.LossArgs
 	norm       abi.NormArgs
 	running    abi.RunningArgs
+	scatter    abi.ScatterArgs
 	segmentMax abi.SegmentMaxArgs
 	update     abi.UpdateArgs
 	vector     abi.VectorArgs
@@ -326,4 +330,54 @@ func (b *Backend) AttentionGrad(o gpu.AttentionGrad) {
 func (b *Backend) AttentionTangent(o gpu.AttentionTangent) {
 	b.args.attention = args.AttentionTangent(o)
 	kernels.AttentionTangent(b.op(), &b.args.attention)
+}
+
+func (b *Backend) GELU(g gpu.GELU) {
+	b.args.gelu = args.GELU(g)
+	kernels.GELU(b.op(), &b.args.gelu)
+}
+
+func (b *Backend) GELUGrad(g gpu.GELUGrad) {
+	b.args.gelu = args.GELUGrad(g)
+	kernels.GELUGrad(b.op(), &b.args.gelu)
+}
+
+func (b *Backend) GELUTangent(g gpu.GELUTangent) {
+	b.args.gelu = args.GELUTangent(g)
+	kernels.GELUTangent(b.op(), &b.args.gelu)
+}
+
+func (b *Backend) AddNorm(n gpu.AddNorm) {
+	b.args.addNorm = args.AddNorm(n)
+	kernels.AddNorm(b.op(), &b.args.addNorm)
+}
+
+func (b *Backend) AddNormGrad(n gpu.AddNormGrad) {
+	b.args.addNorm = args.AddNormGrad(n)
+	kernels.AddNormGrad(b.op(), &b.args.addNorm)
+}
+
+func (b *Backend) AddNormTangent(n gpu.AddNormTangent) {
+	b.args.addNorm = args.AddNormTangent(n)
+	kernels.AddNormTangent(b.op(), &b.args.addNorm)
+}
+
+func (b *Backend) LinearCE(l gpu.LinearCE) {
+	b.args.linearCE = args.LinearCE(l)
+	kernels.LinearCE(b.op(), &b.args.linearCE)
+}
+
+func (b *Backend) LinearCEGrad(l gpu.LinearCEGrad) {
+	b.args.linearCE = args.LinearCEGrad(l)
+	kernels.LinearCEGrad(b.op(), &b.args.linearCE)
+}
+
+func (b *Backend) LinearCETangent(l gpu.LinearCETangent) {
+	b.args.linearCE = args.LinearCETangent(l)
+	kernels.LinearCETangent(b.op(), &b.args.linearCE)
+}
+
+func (b *Backend) ScatterRows(dst gpu.Mat, row gpu.Buffer, c gpu.CSR, src gpu.Mat) {
+	b.args.scatter = args.ScatterRows(dst, row, c, src)
+	kernels.ScatterRows(b.op(), &b.args.scatter)
 }

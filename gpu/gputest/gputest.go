@@ -65,7 +65,7 @@ func families(b gpu.Backend) []family {
 		{"Element", elementCases()},
 		{"Loss", lossCases()},
 		{"Vector", vectorCases()},
-		{"Encoder", encodersOf(b)},
+		{"Encoder", encoderCases()},
 	}
 }
 

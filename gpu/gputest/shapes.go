@@ -63,9 +63,7 @@ func testShapes(t *testing.T, b gpu.Backend) {
 		"Upload of another length":     func() { b.Upload(vec(5), make([]float64, 4)) },
 		"Download of another length":   func() { _ = b.Download(make([]float64, 4), vec(5)) },
 	}
-	if e, ok := b.(gpu.EncoderOps); ok {
-		maps.Copy(calls, encoderShapes(m, e))
-	}
+	maps.Copy(calls, encoderShapes(m))
 	maps.Copy(calls, attentionShapes(m, b))
 	for name, call := range calls {
 		t.Run(name, func(t *testing.T) {

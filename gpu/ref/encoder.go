@@ -5,11 +5,6 @@ import (
 	"tapweight/kernels/ref"
 )
 
-var (
-	_ gpu.EncoderOps = (*Device[float64])(nil)
-	_ gpu.EncoderOps = (*Device[float32])(nil)
-)
-
 // absent checks the shapes of matrices that may be absent.
 func absent(op string, first gpu.Mat, others ...gpu.Mat) {
 	for _, m := range others {

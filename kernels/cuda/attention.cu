@@ -20,24 +20,17 @@
 #include "mathf.cuh"
 #include "philox.cuh"
 
-// Dropout says which probabilities are kept. 24 bits of a word decide, as in tw_dropout_f32.
-struct Dropout {
+// PairDropout says which probabilities are kept.
+struct PairDropout : Dropout {
   const tw_attention_args &a;
-  bool on;
-  uint32_t below;
-  float scale; // of what is kept
 
-  __device__ explicit Dropout(const tw_attention_args &a)
-      : a(a), on(a.p > 0), below(static_cast<uint32_t>(ceil(a.p * (1 << 24)))), scale(static_cast<float>(1 / (1 - a.p))) {}
+  __device__ explicit PairDropout(const tw_attention_args &a) : Dropout(a.p, a.stream, a.step, a.seed), a(a) {}
 
-  // words are those of the four keys around the j-th of its sequence, for query i.
-  __device__ Philox words(int64_t i, int64_t j, int64_t h) const {
-    return Philox((static_cast<uint64_t>(i) * a.heads + h) * (65536 / 4) + j / 4, a.stream, a.step, a.seed);
-  }
-  __device__ bool keeps(uint32_t word) const { return word >> 8 >= below; }
+  // pairs are the words of the four keys around the j-th of its sequence, for query i.
+  __device__ Philox pairs(int64_t i, int64_t j, int64_t h) const { return words((static_cast<uint64_t>(i) * a.heads + h) * (65536 / 4) + j / 4); }
 
   // factor is what the probability of the j-th key is multiplied by.
-  __device__ float factor(int64_t i, int64_t j, int64_t h) const { return !on || keeps(words(i, j, h).at(j % 4)) ? scale : 0; }
+  __device__ float factor(int64_t i, int64_t j, int64_t h) const { return !on || keeps(pairs(i, j, h).at(j % 4)) ? scale : 0; }
 };
 
 TW_DEV float *head(const tw_attention_args &a, const tw_mat &m, int64_t i, int64_t h) { return row(m, i) + h * (a.q.cols / a.heads); }
@@ -74,7 +67,7 @@ TW_DEV float probability(const tw_attention_args &a, int64_t i, int64_t j, int64
 }
 
 // score_grad is the gradient of the score of a pair but for the scale; mean is <dout_i, out_i>.
-TW_DEV float score_grad(const tw_attention_args &a, const Dropout &drop, int64_t i, int64_t j, int64_t h, int64_t lo, float mean) {
+TW_DEV float score_grad(const tw_attention_args &a, const PairDropout &drop, int64_t i, int64_t j, int64_t h, int64_t lo, float mean) {
   return probability(a, i, j, h) * (drop.factor(i, j - lo, h) * product(a, a.dout, i, a.v, j, h) - mean);
 }
 
@@ -109,7 +102,7 @@ TW_DEV void weighted(const tw_attention_args &a, const tw_mat &x, int64_t lo, in
 }
 
 TW_KERNEL(kThreads, 2) tw_attention_plain_f32(tw_attention_args a, void *) {
-  const Dropout drop(a);
+  const PairDropout drop(a);
   heads_of(a, [&](int64_t i, int64_t h, int64_t lo, int64_t hi) {
     float top = -infinity(), sum = 0;
     for (int64_t j = lo + threadIdx.x % 32; j < hi; j += 32) {
@@ -128,7 +121,7 @@ TW_KERNEL(kThreads, 2) tw_attention_plain_f32(tw_attention_args a, void *) {
 }
 
 TW_KERNEL(kThreads, 2) tw_attention_grad_q_plain_f32(tw_attention_args a, void *scratch) {
-  const Dropout drop(a);
+  const PairDropout drop(a);
   heads_of(a, [&](int64_t i, int64_t h, int64_t lo, int64_t hi) {
     const float mean = product(a, a.dout, i, a.out, i, h);
     if (threadIdx.x % 32 == 0) static_cast<float *>(scratch)[i * a.heads + h] = mean;
@@ -139,7 +132,7 @@ TW_KERNEL(kThreads, 2) tw_attention_grad_q_plain_f32(tw_attention_args a, void *
 }
 
 TW_KERNEL(kThreads, 2) tw_attention_grad_kv_plain_f32(tw_attention_args a, void *scratch) {
-  const Dropout drop(a);
+  const PairDropout drop(a);
   heads_of(a, [&](int64_t j, int64_t h, int64_t lo, int64_t hi) {
     weighted(
         a, a.q, lo, hi, h, [&](int64_t i) { return score_grad(a, drop, i, j, h, lo, static_cast<float *>(scratch)[i * a.heads + h]); },
@@ -151,7 +144,7 @@ TW_KERNEL(kThreads, 2) tw_attention_grad_kv_plain_f32(tw_attention_args a, void 
 }
 
 TW_KERNEL(kThreads, 2) tw_attention_tangent_plain_f32(tw_attention_args a, void *) {
-  const Dropout drop(a);
+  const PairDropout drop(a);
   heads_of(a, [&](int64_t i, int64_t h, int64_t lo, int64_t hi) {
     float mean = 0;
     for (int64_t j = lo + threadIdx.x % 32; j < hi; j += 32) mean += probability(a, i, j, h) * score_tangent(a, i, j, h);
@@ -274,14 +267,14 @@ TW_DEV float pair_reduce(float v, Op op) {
 
 // kept returns bit 4r+c for the pair of row i+2y+r and column j+4x+c, unless dropout takes it. Rows are queries, or, with Keys, keys.
 template <bool Keys>
-TW_DEV uint32_t kept(const Dropout &drop, int64_t i, int64_t j, int64_t lo, int64_t h) {
+TW_DEV uint32_t kept(const PairDropout &drop, int64_t i, int64_t j, int64_t lo, int64_t h) {
   uint32_t bits = 0xff;
   if (!drop.on) return bits;
   i += 2 * pair_y(), j += 4 * pair_x();
   if constexpr (Keys) {
 #pragma unroll
     for (int c = 0; c < 4; c++) {
-      const Philox w = drop.words(j + c, i - lo, h);
+      const Philox w = drop.pairs(j + c, i - lo, h);
 #pragma unroll
       for (int r = 0; r < 2; r++)
         if (!drop.keeps(w.at((i - lo) % 4 + r))) bits &= ~(1u << (4 * r + c));
@@ -289,7 +282,7 @@ TW_DEV uint32_t kept(const Dropout &drop, int64_t i, int64_t j, int64_t lo, int6
   } else {
 #pragma unroll
     for (int r = 0; r < 2; r++) {
-      const Philox w = drop.words(i + r, j - lo, h);
+      const Philox w = drop.pairs(i + r, j - lo, h);
 #pragma unroll
       for (int c = 0; c < 4; c++)
         if (!drop.keeps(w.word[c])) bits &= ~(1u << (4 * r + c));
@@ -314,7 +307,7 @@ TW_DEV void attention(const tw_attention_args &a) {
   typedef Side<D> S;
   extern __shared__ float4 pool[];
   float *q = reinterpret_cast<float *>(pool), *k = q + S::floats, *v = k + S::floats, *weights = v + S::floats;
-  const Dropout drop(a);
+  const PairDropout drop(a);
   const float scale = static_cast<float>(a.scale);
   row_tiles(a, kPairs, [&](int64_t lo, int64_t hi, int64_t i, int64_t h) {
     const bool mine = i + threadIdx.x / 32 * 8 < hi; // has this warp any row?
@@ -392,7 +385,7 @@ TW_DEV void attention_grad(const tw_attention_args &a, float *means) {
   extern __shared__ float4 pool[];
   float *x = reinterpret_cast<float *>(pool), *y = x + S::floats, *u = y + S::floats, *w = u + S::floats, *weights = w + S::floats;
   const tw_mat &xs = Keys ? a.k : a.q, &ys = Keys ? a.v : a.dout, &us = Keys ? a.q : a.k, &ws = Keys ? a.dout : a.v;
-  const Dropout drop(a);
+  const PairDropout drop(a);
   const float scale = static_cast<float>(a.scale);
   row_tiles(a, kPairs, [&](int64_t lo, int64_t hi, int64_t i, int64_t h) {
     const bool mine = i + threadIdx.x / 32 * 8 < hi;
@@ -465,7 +458,7 @@ TW_DEV void attention_tangent(const tw_attention_args &a) {
   typedef Side<D> S;
   extern __shared__ float4 pool[];
   float *q = reinterpret_cast<float *>(pool), *tq = q + S::floats, *u = tq + S::floats, *w = u + S::floats, *weights = w + S::floats;
-  const Dropout drop(a);
+  const PairDropout drop(a);
   const float scale = static_cast<float>(a.scale);
   row_tiles(a, kPairs, [&](int64_t lo, int64_t hi, int64_t i, int64_t h) {
     const bool mine = i + threadIdx.x / 32 * 8 < hi;

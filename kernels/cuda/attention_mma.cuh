@@ -132,22 +132,22 @@ struct Mask {
   uint32_t row[2] = {0xffff, 0xffff};
 
   // queries in the rows from i on, keys from j on in the columns.
-  __device__ void queries(const Dropout &drop, int64_t i, int64_t j, int64_t lo, int64_t h) {
+  __device__ void queries(const PairDropout &drop, int64_t i, int64_t j, int64_t lo, int64_t h) {
     const int lane = threadIdx.x % 32, odd = lane % 2;
     uint32_t own = 0;
 #pragma unroll
-    for (int n = 0; n < 4; n++) own |= four(drop, drop.words(i + lane / 4 + 8 * odd, j - lo + 8 * n + lane % 4 / 2 * 4, h)) << 4 * n;
+    for (int n = 0; n < 4; n++) own |= four(drop, drop.pairs(i + lane / 4 + 8 * odd, j - lo + 8 * n + lane % 4 / 2 * 4, h)) << 4 * n;
     const uint32_t other = __shfl_xor_sync(0xffffffffu, own, 1);
     row[0] = (odd ? other : own) >> 2 * odd;
     row[1] = (odd ? own : other) >> 2 * odd;
   }
 
   // keys in the rows, queries in the columns.
-  __device__ void keys(const Dropout &drop, int64_t i, int64_t j, int64_t lo, int64_t h) {
+  __device__ void keys(const PairDropout &drop, int64_t i, int64_t j, int64_t lo, int64_t h) {
     const int lane = threadIdx.x % 32, mine = lane / 4 % 4;
     uint32_t own = 0;
 #pragma unroll
-    for (int k = 0; k < 4; k++) own |= four(drop, drop.words(j + 8 * mine + lane % 4 * 2 + k % 2, i - lo + lane / 16 * 4 + k / 2 * 8, h)) << 4 * k;
+    for (int k = 0; k < 4; k++) own |= four(drop, drop.pairs(j + 8 * mine + lane % 4 * 2 + k % 2, i - lo + lane / 16 * 4 + k / 2 * 8, h)) << 4 * k;
     row[0] = row[1] = 0;
 #pragma unroll
     for (int n = 0; n < 4; n++) {
@@ -159,7 +159,7 @@ struct Mask {
 
   __device__ bool at(int half, int n, int e) const { return row[half] >> (4 * n + e) & 1; }
 
-  static __device__ uint32_t four(const Dropout &drop, const Philox &w) {
+  static __device__ uint32_t four(const PairDropout &drop, const Philox &w) {
     uint32_t bits = 0;
 #pragma unroll
     for (int k = 0; k < 4; k++) bits |= static_cast<uint32_t>(drop.keeps(w.word[k])) << k;
@@ -218,7 +218,7 @@ TW_DEV void attention_mma(const tw_attention_args &a) {
   typedef Half<D> H;
   extern __shared__ float4 pool[];
   const uint32_t stage = shared_address(pool), tile = stage + 2 * H::staged;
-  const Dropout drop(a);
+  const PairDropout drop(a);
   const float scale = static_cast<float>(a.scale) * log2e();
   const int lane = threadIdx.x % 32;
   row_tiles(a, kMmaRows, [&](int64_t lo, int64_t hi, int64_t i, int64_t h) {
@@ -281,7 +281,7 @@ TW_DEV void attention_grad_mma(const tw_attention_args &a, float *means) {
   const uint32_t stage = shared_address(pool), tile = stage + 2 * H::staged;
   float *stats = reinterpret_cast<float *>(pool) + (2 * H::staged + 2 * H::bytes) / 4;
   const tw_mat &xs = Keys ? a.k : a.q, &ys = Keys ? a.v : a.dout, &us = Keys ? a.q : a.k, &ws = Keys ? a.dout : a.v;
-  const Dropout drop(a);
+  const PairDropout drop(a);
   const float scale = static_cast<float>(a.scale);
   const int lane = threadIdx.x % 32;
   row_tiles(a, kMmaRows, [&](int64_t lo, int64_t hi, int64_t i, int64_t h) {

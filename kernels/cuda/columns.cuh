@@ -118,12 +118,38 @@ TW_DEV void map_columns(int64_t rows, int64_t cols, F columns) {
   });
 }
 
+// Shares are sums over the rows that each warp of a tile has, N for every column.
+template <int N, int V>
+struct Shares {
+  float v[kWarps][N][32 * V];
+
+  template <int W>
+  __device__ void put(const Tile &t, int64_t c, const Pack<W> (&sum)[N]) {
+#pragma unroll
+    for (int n = 0; n < N; n++) store(v[threadIdx.x / 32][n] + (c - t.c0), sum[n]);
+  }
+
+  // leave adds up the warps and leaves the sums over the tile in scratch[part][n][c], whose rows have ld floats. All threads must
+  // call it.
+  __device__ void leave(const Tile &t, float *scratch, int64_t ld) const {
+    __syncthreads();
+    for (int i = threadIdx.x; i < N * 32 * V; i += kThreads) {
+      const int n = i / (32 * V), c = i % (32 * V);
+      if (c >= t.width) continue;
+      float sum = 0;
+#pragma unroll
+      for (int k = 0; k < kWarps; k++) sum += v[k][n][c];
+      scratch[(t.part * N + n) * ld + t.c0 + c] = sum;
+    }
+    __syncthreads();
+  }
+};
+
 // column_sums leaves in scratch[part][n][c], n < N, the sums over the rows of each part of what the object columns(w, c) adds by
 // add(r, sum), sum being N pieces. part_sums adds up the parts.
 template <int N, int V, class F>
 TW_DEV void column_sums(int64_t rows, int64_t cols, void *scratch, F columns) {
-  __shared__ __align__(16) float share[kWarps][N][32 * V];
-  const int64_t ld = padded(cols);
+  __shared__ __align__(16) Shares<N, V> shares;
   tiles<V>(rows, cols, [&](const Tile &t) {
     tile_columns<V>(t, [&](auto w, int64_t c, int64_t r0) {
       constexpr int W = decltype(w)::value;
@@ -131,19 +157,35 @@ TW_DEV void column_sums(int64_t rows, int64_t cols, void *scratch, F columns) {
       Pack<W> sum[N] = {};
 #pragma unroll 2
       for (int64_t r = r0; r < t.hi; r += kWarps) column.add(r, sum);
-#pragma unroll
-      for (int n = 0; n < N; n++) store(share[threadIdx.x / 32][n] + (c - t.c0), sum[n]);
+      shares.put(t, c, sum);
     });
-    __syncthreads();
-    for (int i = threadIdx.x; i < N * 32 * V; i += kThreads) {
-      const int n = i / (32 * V), c = i % (32 * V);
-      if (c >= t.width) continue;
-      float sum = 0;
+    shares.leave(t, static_cast<float *>(scratch), padded(cols));
+  });
+}
+
+// map_sums is map_columns with sums: store(r, x, sum) adds to the N sums of its columns, whose parts are left in scratch as
+// column_sums leaves them, unless that is null.
+template <int N, int V, int Ahead, class F>
+TW_DEV void map_sums(int64_t rows, int64_t cols, float *scratch, F columns) {
+  __shared__ __align__(16) Shares<N, V> shares;
+  tiles<V>(rows, cols, [&](const Tile &t) {
+    tile_columns<V>(t, [&](auto w, int64_t c, int64_t r0) {
+      constexpr int W = decltype(w)::value;
+      const auto column = columns(w, c);
+      Pack<W> sum[N] = {};
+#pragma unroll 1
+      for (int64_t r = r0; r < t.hi; r += Ahead * kWarps) {
+        decltype(column.load(r)) x[Ahead];
 #pragma unroll
-      for (int k = 0; k < kWarps; k++) sum += share[k][n][c];
-      static_cast<float *>(scratch)[(t.part * N + n) * ld + t.c0 + c] = sum;
-    }
-    __syncthreads();
+        for (int i = 0; i < Ahead; i++)
+          if (r + i * kWarps < t.hi) x[i] = column.load(r + i * kWarps);
+#pragma unroll
+        for (int i = 0; i < Ahead; i++)
+          if (r + i * kWarps < t.hi) column.store(r + i * kWarps, x[i], sum);
+      }
+      shares.put(t, c, sum);
+    });
+    if (scratch) shares.leave(t, scratch, padded(cols));
   });
 }
 

@@ -62,20 +62,17 @@ func Gemm(q Queue, a *abi.GemmArgs) { GemmIn(q, Float32, a) }
 // GemmIn queues gpu.Gemm in a math: on tensor cores where it is large and aligned, otherwise in float32 on the ordinary units; cut
 // into panels where it has too few tiles for the card.
 func GemmIn(q Queue, math Math, a *abi.GemmArgs) {
-	m, n, k := a.C.Rows, a.C.Cols, a.A.Cols
+	if a.C.Rows > 0 && a.C.Cols > 0 {
+		gemm(q, math, a, reserve(q, panelBytes(a)))
+	}
+}
+
+// inner returns the number of terms of the sums of a product.
+func inner(a *abi.GemmArgs) int64 {
 	if a.TransA != 0 {
-		k = a.A.Rows
+		return a.A.Rows
 	}
-	if m == 0 || n == 0 {
-		return
-	}
-	trans := a.TransA + 2*a.TransB
-	wide := alignedRows(a.A, a.B, a.C)
-	kernel, _ := simtKernels[trans].pick(wide)
-	if wide && trans < 3 && m*n*k >= tensorWork {
-		kernel = tensorKernels[math][trans]
-	}
-	gemm(q, kernel, a, m, n, k)
+	return a.A.Cols
 }
 
 // gemmTiles returns the number of tiles of a product.
@@ -86,15 +83,33 @@ func gemmShared(a *abi.GemmArgs) int {
 	return stages * (tileBytes(tileM, a.TransA == 0) + tileBytes(tileN, a.TransB != 0))
 }
 
-// gemm queues one of the kernels of a product and, where it is cut into panels, their sum.
-func gemm(q Queue, kernel string, a *abi.GemmArgs, m, n, k int64) {
-	tiles := gemmTiles(m, n)
-	panels := max(1, min(wantedBlocks/tiles, k/minPanel))
-	grid := blocks(tiles, 1)
+// panels returns how many pieces the sums of a product are cut into.
+func panels(a *abi.GemmArgs) int64 {
+	return max(1, min(wantedBlocks/gemmTiles(a.C.Rows, a.C.Cols), inner(a)/minPanel))
+}
+
+// panelBytes returns the scratch memory of a product, 0 for a single panel.
+func panelBytes(a *abi.GemmArgs) int64 {
+	if n := panels(a); n > 1 {
+		return 4 * n * a.C.Rows * pad4(a.C.Cols)
+	}
+	return 0
+}
+
+// gemm queues a product, which has elements, and where it is cut into panels their sum.
+func gemm(q Queue, math Math, a *abi.GemmArgs, scratch uintptr) {
+	m, n := a.C.Rows, a.C.Cols
+	trans := a.TransA + 2*a.TransB
+	wide := alignedRows(a.A, a.B, a.C)
+	kernel, _ := simtKernels[trans].pick(wide)
+	if wide && trans < 3 && m*n*inner(a) >= tensorWork {
+		kernel = tensorKernels[math][trans]
+	}
+	panels := panels(a)
+	grid := blocks(gemmTiles(m, n), 1)
 	grid[1] = uint32(panels)
-	var scratch uintptr
-	if panels > 1 {
-		scratch = q.Scratch(4 * int(panels*m*pad4(n)))
+	if panels == 1 {
+		scratch = 0
 	}
 	launch(q, kernel, grid, linear(gemmThreads), gemmShared(a), a, scratch)
 	if panels == 1 {

@@ -74,26 +74,13 @@ TW_DEV void activate_grad(const tw_element_args &a) {
 }
 TW_BOTH(activate_grad)
 
-// tw_dropout_f32: y (+)= x/(1-p) where u >= p, else 0; u the uniform number of element r*C+c (kernels/ref.Uniform): 24 bits of
-// Philox, so that u < p holds for the same integers as for the float64 of the oracle. bytes 8NC, 12NC added
+// tw_dropout_f32: y (+)= x/(1-p) or 0, see Dropout in philox.cuh, for element r*C+c. bytes 8NC, 12NC added
 template <int V>
 TW_DEV void dropout(const tw_element_args &a) {
-  const uint32_t below = static_cast<uint32_t>(ceil(a.p * (1 << 24)));
-  const float keep = static_cast<float>(1 / (1 - a.p));
+  const Dropout drop(a.p, a.stream, a.step, a.seed);
   each<V>(a, a.accumulate, [&](auto w, int64_t r, int64_t c) {
     constexpr int W = decltype(w)::value;
-    Pack<W> x = load<W>(row(a.x, r) + c);
-    const uint64_t i = static_cast<uint64_t>(r) * a.x.cols + c;
-    const int at = i % 4;
-    const Philox one(i / 4, a.stream, a.step, a.seed);
-    Philox two = one;
-    if (at + W > 4) two = Philox(i / 4 + 1, a.stream, a.step, a.seed);
-#pragma unroll
-    for (int e = 0; e < W; e++) {
-      const uint32_t word = at + e < 4 ? one.at(at + e) : two.at(at + e - 4);
-      x.v[e] = word >> 8 < below ? 0 : x.v[e] * keep;
-    }
-    return x;
+    return drop.apply(load<W>(row(a.x, r) + c), static_cast<uint64_t>(r) * a.x.cols + c);
   });
 }
 TW_BOTH(dropout)

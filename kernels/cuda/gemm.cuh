@@ -245,10 +245,11 @@ TW_DEV void gemm(const tw_gemm_args &g, F finish) {
   const int64_t panels = gridDim.y, length = ceil_div(ceil_div(k, panels), kTileK) * kTileK;
   const int64_t k0 = blockIdx.y * length, depth = k < k0 + length ? k : k0 + length;
   const int steps = depth > k0 ? static_cast<int>(ceil_div(depth - k0, kTileK)) : 0;
-  const int64_t across = ceil_div(n, kTileN), tiles = ceil_div(m, kTileM) * across;
+  const int64_t down = ceil_div(m, kTileM), across = ceil_div(n, kTileN), tiles = down * across;
 #pragma unroll 1
   for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
-    const int64_t i0 = tile / across * kTileM, j0 = tile % across * kTileN;
+    // Along the shorter side first: what of it the tiles share stays in the caches.
+    const int64_t i0 = (down < across ? tile % down : tile / across) * kTileM, j0 = (down < across ? tile / down : tile % across) * kTileN;
     auto fetch = [&](int step) {
       if (step < steps) {
         const uint32_t to = base + step % kStages * (4 * stage);

@@ -20,7 +20,9 @@ func TestConstants(t *testing.T) {
 		"segment.cuh":       {"kChunk": chunk, "kTableFloats": tableFloats, "kTableRows": tableRows},
 		"attention.cu":      {"kAttentionThreads": attentionThreads, "kPairs": pairs, "kPairPitch": pairPitch},
 		"attention_mma.cuh": {"kMmaRows": mmaRows, "kMmaColumns": mmaColumns},
-		"norm.cu":           {"kKept": kept, "kLineRows": lineRows},
+		"lines.cuh":         {"kKept": kept},
+		"encoder.cu":        {"kPostRows": postRows},
+		"norm.cu":           {"kLineRows": lineRows},
 	} {
 		text, err := os.ReadFile(header)
 		if err != nil {

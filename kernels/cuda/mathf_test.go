@@ -59,7 +59,16 @@ int main() {
   worst("log", log_f, [](double x) { return log(x); }, 0x1p-126f, 0x1.fffffep127f, 1009);
   worst("log1p", log1p_f, [](double x) { return log1p(x); }, 0x1p-60f, 0x1p20f, 307);
   worst("tanh", tanh_f, [](double x) { return tanh(x); }, 0x1p-40f, 20, 307);
+  double most = 0;
+  for (float x = -40; x < 40; x += 0x1p-14f) {
+    const Normal got = normal_f(x);
+    const double below = erfc(-x / sqrt(2.0)) / 2, density = exp(-0.5 * x * x) / sqrt(2 * acos(-1.0));
+    for (double error : {got.below - below, got.density - density, x * (got.below - below), x * (got.density - density)})
+      if (!(fabs(error) <= most)) most = fabs(error);
+  }
+  printf("normal %.3f\n", most * 0x1p24);
   printf("special %g %g %g %g %g %g\n", exp_f(NAN), exp_f(INFINITY), exp_f(-INFINITY), exp_f(0), tanh_f(INFINITY), tanh_f(NAN));
+  printf("normals %g %g %g %g\n", normal_f(-INFINITY).below, normal_f(INFINITY).below, normal_f(INFINITY).density, normal_f(NAN).below);
   for (uint64_t block : {0ull, 1ull, 0x123456789abcdefull}) {
     const Philox p(block, 7, 3000000000u, 0xfedcba9876543210ull);
     printf("philox %llu %u %u %u %u\n", (unsigned long long)block, p.at(0), p.at(1), p.at(2), p.at(3));
@@ -85,13 +94,17 @@ func TestMath(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	most := map[string]float64{"exp": 1.05, "log": 0.9, "log1p": 1.3, "tanh": 1.4} // what mathf.cuh says, rounded up
+	most := map[string]float64{"exp": 1.05, "log": 0.9, "log1p": 1.3, "tanh": 1.4, "normal": 3.6} // what mathf.cuh says, rounded up
 	for _, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {
 		name, rest, _ := strings.Cut(line, " ")
 		switch name {
 		case "special":
 			if rest != "nan inf 0 1 1 nan" {
 				t.Errorf("exp of NaN, +Inf, -Inf, 0 and tanh of +Inf, NaN are %s", rest)
+			}
+		case "normals":
+			if rest != "0 1 0 nan" {
+				t.Errorf("of the normal distribution below -Inf, Inf, the density at Inf, below NaN are %s", rest)
 			}
 		case "philox":
 			var block uint64

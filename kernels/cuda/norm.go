@@ -2,7 +2,8 @@ package cuda
 
 import "tapweight/kernels/abi"
 
-// The numbers of norm.cu: pieces of a row that a lane of a layer normalisation keeps, rows that a block of its gradient adds up.
+// The numbers of lines.cuh and norm.cu: pieces of a row that a lane of a layer normalisation keeps, rows that a block of its gradient
+// adds up.
 const (
 	kept     = 6
 	lineRows = 32

@@ -28,3 +28,31 @@ struct Philox {
     return i & 2 ? hi : lo;
   }
 };
+
+// Dropout keeps an element where u >= p, u the uniform number of its place in a stream (kernels/ref.Uniform): 24 bits of a word, so
+// that u < p holds for the same integers as for the float64 of the oracle.
+struct Dropout {
+  bool on;
+  uint32_t below, stream, step;
+  float scale;  // of what is kept
+  uint64_t seed;
+
+  __device__ Dropout(double p, uint32_t stream, uint32_t step, uint64_t seed)
+      : on(p > 0), below(static_cast<uint32_t>(ceil(p * (1 << 24)))), stream(stream), step(step), scale(static_cast<float>(1 / (1 - p))), seed(seed) {}
+
+  __device__ Philox words(uint64_t block) const { return Philox(block, stream, step, seed); }
+  __device__ bool keeps(uint32_t word) const { return word >> 8 >= below; }
+
+  // apply drops out elements i, i+1, ..., which x holds.
+  template <int W>
+  __device__ Pack<W> apply(Pack<W> x, uint64_t i) const {
+    if (!on) return x;
+    const int at = i % 4;
+    const Philox one = words(i / 4);
+    Philox two = one;
+    if (at + W > 4) two = words(i / 4 + 1);
+#pragma unroll
+    for (int e = 0; e < W; e++) x.v[e] = keeps(at + e < 4 ? one.at(at + e) : two.at(at + e - 4)) ? x.v[e] * scale : 0;
+    return x;
+  }
+};

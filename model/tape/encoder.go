@@ -1,19 +1,6 @@
 package tape
 
-import (
-	"fmt"
-
-	"tapweight/gpu"
-)
-
-// encoder returns the operations of transformer encoders. A device without them is an error of the run, not of the program.
-func (t *Tape) encoder() gpu.EncoderOps {
-	e, ok := t.B.(gpu.EncoderOps)
-	if !ok {
-		panic(fmt.Errorf("transformer encoders on %s: %w", t.B.Info().Name, gpu.ErrUnsupported))
-	}
-	return e
-}
+import "tapweight/gpu"
 
 // vector is the first row of a matrix that may be absent.
 func vector(m gpu.Mat) gpu.Buffer {
@@ -53,7 +40,7 @@ func (t *Tape) GELU(x, bias *Var, tanh bool) *Var {
 	in, b := biased([]*Var{x}, bias)
 	y := t.newVar(x.Value.Rows, x.Value.Cols, in...)
 	op := gpu.GELU{X: x.Value, Y: y.Value, Bias: b, Tanh: tanh}
-	t.encoder().GELU(op)
+	t.B.GELU(op)
 	return t.record(y, in, nil, func() {
 		g := gpu.GELUGrad{GELU: op, DY: y.grad, DX: y.grad, DBias: t.optionalVec(bias)}
 		switch {
@@ -62,9 +49,9 @@ func (t *Tape) GELU(x, bias *Var, tanh bool) *Var {
 		case x.needs: // the gradient stays where it is
 			x.grad, y.grad = y.grad, gpu.Mat{}
 		}
-		t.encoder().GELUGrad(g)
+		t.B.GELUGrad(g)
 	}, func() {
-		t.encoder().GELUTangent(gpu.GELUTangent{GELU: op, TX: t.tangentOf(x), TY: t.newTangent(y), TBias: t.tangentVec(bias)})
+		t.B.GELUTangent(gpu.GELUTangent{GELU: op, TX: t.tangentOf(x), TY: t.newTangent(y), TBias: t.tangentVec(bias)})
 	})
 }
 
@@ -87,7 +74,7 @@ func (t *Tape) AddNorm(x, r, bias, gamma, beta *Var, p float64, key gpu.Key, eps
 	} else {
 		op.Z = t.A.Mat(n, x.Value.Cols)
 	}
-	t.encoder().AddNorm(op)
+	t.B.AddNorm(op)
 	return t.record(y, in, []gpu.Buffer{op.Z.Buf, op.Mean, op.Rstd}, func() {
 		g := gpu.AddNormGrad{AddNorm: op, DY: y.grad, DBias: t.optionalVec(bias), DGamma: t.gradVec(gamma), DBeta: t.gradVec(beta)}
 		if r != nil && r.needs {
@@ -100,7 +87,7 @@ func (t *Tape) AddNorm(x, r, bias, gamma, beta *Var, p float64, key gpu.Key, eps
 				extra, g.DX = g.DX, t.A.Mat(n, x.Value.Cols)
 			}
 		}
-		t.encoder().AddNormGrad(g)
+		t.B.AddNormGrad(g)
 		if !extra.IsNil() {
 			t.B.AddScaled(extra, g.DX, 1)
 			t.A.Free(g.DX.Buf)
@@ -110,7 +97,7 @@ func (t *Tape) AddNorm(x, r, bias, gamma, beta *Var, p float64, key gpu.Key, eps
 		if r != nil {
 			g.TR = t.tangentOf(r)
 		}
-		t.encoder().AddNormTangent(g)
+		t.B.AddNormTangent(g)
 	})
 }
 
@@ -121,7 +108,7 @@ func (t *Tape) LinearCE(x, w, b *Var, target gpu.Buffer, scale float64, value gp
 	check(in)
 	x.spare = false
 	op := gpu.LinearCE{X: x.Value, W: w.Value, Bias: bias, Target: target, Scale: scale, LSE: t.A.Alloc(x.Value.Rows), Loss: value}
-	t.encoder().LinearCE(op)
+	t.B.LinearCE(op)
 	return t.loss(term{in, []gpu.Buffer{op.LSE}, func(up gpu.Buffer) {
 		g := gpu.LinearCEGrad{LinearCE: op, Up: up, DBias: t.optionalVec(b)}
 		if x.needs {
@@ -133,9 +120,9 @@ func (t *Tape) LinearCE(x, w, b *Var, target gpu.Buffer, scale float64, value gp
 				t.B.Fill(g.DW.Buf, 0)
 			}
 		}
-		t.encoder().LinearCEGrad(g)
+		t.B.LinearCEGrad(g)
 	}, func(c float64, out gpu.Buffer) {
-		t.encoder().LinearCETangent(gpu.LinearCETangent{LinearCE: op, TX: t.tangentOf(x), TW: t.tangentOf(w), TBias: t.tangentVec(b), C: c, Out: out})
+		t.B.LinearCETangent(gpu.LinearCETangent{LinearCE: op, TX: t.tangentOf(x), TW: t.tangentOf(w), TBias: t.tangentVec(b), C: c, Out: out})
 	}})
 }
 
@@ -157,7 +144,7 @@ func (t *Tape) LookUp(table *Var, l Lookup) *Var {
 		if !acc {
 			t.B.Fill(d.Buf, 0)
 		}
-		t.encoder().ScatterRows(d, l.Distinct, l.T, y.grad)
+		t.B.ScatterRows(d, l.Distinct, l.T, y.grad)
 	}, func() {
 		t.B.EmbeddingSum(t.newTangent(y), t.tangentOf(table), l.Idx, l.Fields)
 	})

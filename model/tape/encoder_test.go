@@ -1,7 +1,6 @@
 package tape
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -254,16 +253,4 @@ func TestTakenValue(t *testing.T) {
 		tp.AddNorm(x, nil, nil, p("gamma"), p("beta"), 0, gpu.Key{}, 1e-3) // others read x: it stays
 		tp.Activate(gpu.ReLU, x)
 	}
-}
-
-// TestWithoutEncoders: a device that lacks the operations gives an error that says so.
-func TestWithoutEncoders(t *testing.T) {
-	k := newBlock(t)
-	k.tape.B = struct{ gpu.Backend }{k.b}
-	defer func() {
-		if err, ok := recover().(error); !ok || !errors.Is(err, gpu.ErrUnsupported) {
-			t.Errorf("got %v", err)
-		}
-	}()
-	k.forward(k.vector(k.values()), false)
 }

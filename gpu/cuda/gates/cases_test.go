@@ -362,6 +362,77 @@ func cases() []measured {
 		return func(b gpu.Backend) { b.ScaleMat(y, x, 2, s) }
 	})
 
+	for _, v := range []struct {
+		name string
+		tanh bool
+	}{{"", false}, {"/tanh", true}} {
+		gelu := func(m *memory) gpu.GELU { return gpu.GELU{X: m.x(), Y: m.x(), Bias: m.vec(cols), Tanh: v.tanh} }
+		add("GELU"+v.name, func(m *memory) func(gpu.Backend) {
+			g := gelu(m)
+			return func(b gpu.Backend) { b.GELU(g) }
+		})
+		for _, a := range both {
+			add("GELUGrad"+v.name+a.name, func(m *memory) func(gpu.Backend) {
+				g := gpu.GELUGrad{GELU: gelu(m), DY: m.x(), DX: m.x(), Accumulate: a.on, DBias: m.vec(cols)}
+				return func(b gpu.Backend) { b.GELUGrad(g) }
+			})
+		}
+		add("GELUTangent"+v.name, func(m *memory) func(gpu.Backend) {
+			g := gpu.GELUTangent{GELU: gelu(m), TX: m.x(), TY: m.x(), TBias: m.vec(cols)}
+			return func(b gpu.Backend) { b.GELUTangent(g) }
+		})
+	}
+	for _, v := range []struct {
+		name       string
+		rows, cols int
+	}{{"", rows, cols}, {"/wide", rows / 4, 4 * cols}} {
+		mat := func(m *memory) gpu.Mat { return m.mat(v.rows, v.cols) }
+		norm := func(m *memory) gpu.AddNorm {
+			return gpu.AddNorm{X: mat(m), R: mat(m), Z: mat(m), Y: mat(m), Bias: m.vec(v.cols), DropP: 0.1, Gamma: m.vec(v.cols), Beta: m.vec(v.cols),
+				Mean: m.vec(v.rows), Rstd: m.vec(v.rows), Eps: 1e-5}
+		}
+		add("AddNorm"+v.name, func(m *memory) func(gpu.Backend) {
+			o := norm(m)
+			return func(b gpu.Backend) { b.AddNorm(o) }
+		})
+		for _, a := range both {
+			add("AddNormGrad"+v.name+a.name, func(m *memory) func(gpu.Backend) {
+				o := gpu.AddNormGrad{AddNorm: norm(m), DY: mat(m), DX: mat(m), DR: mat(m), Accumulate: a.on, DBias: m.vec(v.cols), DGamma: m.vec(v.cols), DBeta: m.vec(v.cols)}
+				return func(b gpu.Backend) { b.AddNormGrad(o) }
+			})
+		}
+		add("AddNormTangent"+v.name, func(m *memory) func(gpu.Backend) {
+			o := gpu.AddNormTangent{AddNorm: norm(m), TX: mat(m), TR: mat(m), TY: mat(m), TBias: m.vec(v.cols), TGamma: m.vec(v.cols), TBeta: m.vec(v.cols)}
+			return func(b gpu.Backend) { b.AddNormTangent(o) }
+		})
+	}
+	for _, v := range []struct {
+		name           string
+		n, classes, in int
+	}{{"", 200, 8192, cols}, {"/small", 8, 64, 64}} { // small ones are not for tensor cores
+		entropy := func(m *memory) gpu.LinearCE {
+			return gpu.LinearCE{X: m.mat(v.n, v.in), W: m.mat(v.classes, v.in), Bias: m.vec(v.classes), Target: m.ints(v.n, v.classes), Scale: 1, LSE: m.vec(v.n), Loss: m.vec(1)}
+		}
+		add("LinearCE"+v.name, func(m *memory) func(gpu.Backend) {
+			l := entropy(m)
+			return func(b gpu.Backend) { b.LinearCE(l) }
+		})
+		add("LinearCEGrad"+v.name, func(m *memory) func(gpu.Backend) {
+			l := gpu.LinearCEGrad{LinearCE: entropy(m), DX: m.mat(v.n, v.in), DW: m.mat(v.classes, v.in), DBias: m.vec(v.classes)}
+			return func(b gpu.Backend) { b.LinearCEGrad(l) }
+		})
+		add("LinearCETangent"+v.name, func(m *memory) func(gpu.Backend) {
+			l := gpu.LinearCETangent{LinearCE: entropy(m), TX: m.mat(v.n, v.in), TW: m.mat(v.classes, v.in), TBias: m.vec(v.classes), C: 1, Out: m.vec(1)}
+			return func(b gpu.Backend) { b.LinearCETangent(l) }
+		})
+	}
+	for name, weight := range map[string]bool{"": false, "/weights": true} {
+		add("ScatterRows"+name, func(m *memory) func(gpu.Backend) {
+			dst, row, c, src := m.mat(2*rows, cols), m.list(rows, func(i int) int { return 2 * i }), m.graph(weight, false), m.x()
+			return func(b gpu.Backend) { b.ScatterRows(dst, row, c, src) }
+		})
+	}
+
 	for kind, name := range []string{"BCE", "MSE"} {
 		add("ElementLoss/"+name, func(m *memory) func(gpu.Backend) {
 			l := gpu.ElementLoss{Kind: gpu.LossKind(kind), X: m.x(), DX: m.x(), Target: m.vec(length), Weight: m.vec(length), Scale: 1, Loss: m.vec(1)}

@@ -276,7 +276,8 @@ func TestComplete(t *testing.T) {
 		measured[op] = true
 	}
 	for _, family := range []reflect.Type{reflect.TypeFor[gpu.DenseOps](), reflect.TypeFor[gpu.SparseOps](), reflect.TypeFor[gpu.AttentionOps](), reflect.TypeFor[gpu.NormOps](),
-		reflect.TypeFor[gpu.ElementOps](), reflect.TypeFor[gpu.LossOps](), reflect.TypeFor[gpu.VectorOps]()} {
+		reflect.TypeFor[gpu.ElementOps](), reflect.TypeFor[gpu.LossOps](), reflect.TypeFor[gpu.VectorOps](),
+		reflect.TypeFor[gpu.EncoderOps]()} {
 		for i := range family.NumMethod() {
 			if name := family.Method(i).Name; !measured[name] {
 				t.Errorf("nothing measures the operation %s", name)
