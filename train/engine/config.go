@@ -41,7 +41,7 @@ type Config struct {
 	TestFile    string   `yaml:"test-file" group:"data" usage:"file of the test part; alone, the dataset is split 8:1 to train and validate"`
 	Features    string   `yaml:"features" group:"data" usage:"hu (2 atom and 2 bond fields) or ogb (9 and 3)"`
 	OnInvalid   string   `yaml:"on-invalid" group:"data" usage:"skip or fail when RDKit refuses a molecule"`
-	Pool        string   `yaml:"pool" group:"data" usage:"what to pretrain on: demo (molecules), task (the training split), a file (.smi, .csv; .txt, .csv, .jsonl), or for texts task,FILE (default: demo for molecules, task for texts)"`
+	Pool        string   `yaml:"pool" group:"data" usage:"what to pretrain on: demo (molecules), task (the training split), a file (.smi, .csv; .txt, .csv, .jsonl), or for texts task,FILE (default: demo for molecules; for texts the unlabelled ones of the dataset, or task)"`
 	PoolLimit   int      `yaml:"pool-limit" group:"data" usage:"use at most this many molecules or segments of a pool, spread evenly over the file (0 = all)"`
 	Cache       string   `yaml:"cache" group:"data" usage:"folder of the featurised molecules (default: the user's cache folder)"`
 

@@ -31,7 +31,14 @@ type texts struct {
 const tokenizerDir = "tokenizer"
 
 func (c *texts) fill() error {
-	c.Pool = or(c.Pool, "task")
+	if c.Pool == "" {
+		c.Pool = "task"
+		if p, err := c.preset(); err == nil && p.Pool != "" { // unlabelled texts that come with the dataset
+			if _, err := os.Stat(p.Pool); err == nil {
+				c.Pool = p.Pool
+			}
+		}
+	}
 	c.Optimizer = or(c.Optimizer, "adamw")
 	c.Model = or(c.Model, "tiny")
 	if len(c.Objectives) == 0 {
