@@ -542,5 +542,5 @@ TW_HEADS(64)
   TW_KERNEL(kAttentionThreads, kv) tw_attention_grad_kv_bf16_d##d##_f32(tw_attention_args a, void *means) {          \
     attention_grad_mma<d, true>(a, static_cast<float *>(means));                                                     \
   }
-TW_HEADS_MMA(32, 4, 4)
+TW_HEADS_MMA(32, 3, 3)
 TW_HEADS_MMA(64, 3, 2)

@@ -129,15 +129,15 @@ struct Half {
 // Mask says which of a lane's pairs dropout keeps: rows lane/4 + 8*half, columns 8n + lane%4*2 + e. Lanes that share a block of
 // Philox share its making.
 struct Mask {
-  uint32_t row[2] = {0xffff, 0xffff};
+  int row[2] = {0xffff, 0xffff}; // bit 4n + e
 
   // queries in the rows from i on, keys from j on in the columns.
   __device__ void queries(const PairDropout &drop, int64_t i, int64_t j, int64_t lo, int64_t h) {
     const int lane = threadIdx.x % 32, odd = lane % 2;
-    uint32_t own = 0;
+    int own = 0;
 #pragma unroll
     for (int n = 0; n < 4; n++) own |= four(drop, drop.pairs(i + lane / 4 + 8 * odd, j - lo + 8 * n + lane % 4 / 2 * 4, h)) << 4 * n;
-    const uint32_t other = __shfl_xor_sync(0xffffffffu, own, 1);
+    const int other = __shfl_xor_sync(0xffffffffu, own, 1);
     row[0] = (odd ? other : own) >> 2 * odd;
     row[1] = (odd ? own : other) >> 2 * odd;
   }
@@ -145,13 +145,13 @@ struct Mask {
   // keys in the rows, queries in the columns.
   __device__ void keys(const PairDropout &drop, int64_t i, int64_t j, int64_t lo, int64_t h) {
     const int lane = threadIdx.x % 32, mine = lane / 4 % 4;
-    uint32_t own = 0;
+    int own = 0;
 #pragma unroll
     for (int k = 0; k < 4; k++) own |= four(drop, drop.pairs(j + 8 * mine + lane % 4 * 2 + k % 2, i - lo + lane / 16 * 4 + k / 2 * 8, h)) << 4 * k;
     row[0] = row[1] = 0;
 #pragma unroll
     for (int n = 0; n < 4; n++) {
-      const uint32_t from = __shfl_sync(0xffffffffu, own, lane / 16 * 16 + 4 * n + lane % 4) >> mine;
+      const int from = __shfl_sync(0xffffffffu, own, lane / 16 * 16 + 4 * n + lane % 4) >> mine;
 #pragma unroll
       for (int k = 0; k < 4; k++) row[k / 2] |= (from >> 4 * k & 1) << (4 * n + k % 2);
     }
@@ -159,10 +159,10 @@ struct Mask {
 
   __device__ bool at(int half, int n, int e) const { return row[half] >> (4 * n + e) & 1; }
 
-  static __device__ uint32_t four(const PairDropout &drop, const Philox &w) {
-    uint32_t bits = 0;
+  static __device__ int four(const PairDropout &drop, const Philox &w) {
+    int bits = 0;
 #pragma unroll
-    for (int k = 0; k < 4; k++) bits |= static_cast<uint32_t>(drop.keeps(w.word[k])) << k;
+    for (int k = 0; k < 4; k++) bits |= static_cast<int>(drop.keeps(w.word[k])) << k;
     return bits;
   }
 };
