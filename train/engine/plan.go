@@ -108,8 +108,11 @@ func (c *Config) fits(task *Task, pool Pool, device gpu.Info, con *runlog.Consol
 	}
 	const mib = 1 << 20
 	need := p.BytesOn(device)
-	con.Printf("memory: %d MiB of vectors, %d MiB of activations, %d MiB for the device's kernels; %d MiB are available",
-		p.VectorBytes/mib, p.ArenaBytes/mib, (need-p.VectorBytes-p.ArenaBytes)/mib, available/mib)
+	kernels := ""
+	if n := (need - p.VectorBytes - p.ArenaBytes) / mib; n > 0 {
+		kernels = fmt.Sprintf(", %d MiB for the device's kernels", n)
+	}
+	con.Printf("memory: %d MiB of vectors, %d MiB of activations%s; %d MiB are available", p.VectorBytes/mib, p.ArenaBytes/mib, kernels, available/mib)
 	if need > available {
 		return fmt.Errorf("this run needs %d MiB of memory (%d of them for the activations of a batch of %d), %d MiB are available; "+
 			"use a smaller --pretrain-batch, or --accumulate to compute it in parts", need/mib, p.ArenaBytes/mib, c.PretrainBatch, available/mib)
