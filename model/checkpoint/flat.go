@@ -98,9 +98,14 @@ func notWeights(dtype string) error {
 // FromFlat cuts a flat vector of the table's layout into tensors without padding, as F32 (elem 4) or F64 (elem 8). Each name
 // gets the prefix. The tensors are views of flat.
 func FromFlat(prefix string, table *param.Table, flat []float64, elem int) []Tensor {
+	return FromVector(prefix, table, func() []float64 { return flat }, elem)
+}
+
+// FromVector is FromFlat of a vector that is asked for, again and again, when its tensors are written.
+func FromVector(prefix string, table *param.Table, vector func() []float64, elem int) []Tensor {
 	var ts []Tensor
 	for _, e := range table.Entries() {
-		ts = append(ts, NewRows(prefix+e.Name, e.Shape, func(i int) []float64 { return e.Row(flat, i) }, elem))
+		ts = append(ts, NewRows(prefix+e.Name, e.Shape, func(i int) []float64 { return e.Row(vector(), i) }, elem))
 	}
 	return ts
 }

@@ -4,9 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
-	"strings"
 
-	"tapweight/model/checkpoint"
 	"tapweight/train/data"
 )
 
@@ -48,22 +46,10 @@ func (r *run) writeModels() error {
 	if err != nil {
 		return err
 	}
-	model, err := r.tensors([]named{{"", r.fin.Params(), r.sys.Omega.Value}, {"", r.fin.States(), r.sys.Omega.Running}})
-	if err != nil {
+	model := []named{{"", r.fin.Params(), r.sys.Omega.Value}, {"", r.fin.States(), r.sys.Omega.Running}}
+	if err := r.write(r.path("model.safetensors"), "", model, map[string]string{"tapweight": string(meta)}); err != nil {
 		return err
 	}
-	if err := checkpoint.Write(r.path("model.safetensors"), model, map[string]string{"tapweight": string(meta)}); err != nil {
-		return err
-	}
-	all, err := r.tensors([]named{{"", r.pre.Params(), r.sys.Theta.Value}, {"", r.pre.States(), r.sys.Theta.Running}})
-	if err != nil {
-		return err
-	}
-	var encoder []checkpoint.Tensor
-	for _, t := range all {
-		if strings.HasPrefix(t.Name, encoderPrefix) {
-			encoder = append(encoder, t)
-		}
-	}
-	return checkpoint.Write(r.path("encoder.safetensors"), encoder, nil)
+	encoder := []named{{"", r.pre.Params(), r.sys.Theta.Value}, {"", r.pre.States(), r.sys.Theta.Running}}
+	return r.write(r.path("encoder.safetensors"), encoderPrefix, encoder, nil)
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"tapweight/gpu"
@@ -41,24 +43,39 @@ func (r *run) vectors() []named {
 	return vs
 }
 
-// tensors reads vectors from the device.
-func (r *run) tensors(vs []named) ([]checkpoint.Tensor, error) {
+// write writes the tensors of vectors whose names begin with prefix to a file. The host holds one vector at a time: they are read
+// from the device as they are written.
+func (r *run) write(path, prefix string, vs []named, metadata map[string]string) error {
 	var ts []checkpoint.Tensor
-	for _, v := range vs {
-		flat := make([]float64, v.table.Len())
-		if err := r.b.Download(flat, v.buf.Slice(0, v.table.Len())); err != nil {
-			return nil, err
+	var flat []float64
+	var failed error
+	held := -1
+	for k, v := range vs {
+		for _, t := range checkpoint.FromVector(v.prefix, v.table, func() []float64 {
+			if held != k {
+				held = k
+				if flat = slices.Grow(flat[:0], v.table.Len())[:v.table.Len()]; failed == nil {
+					failed = r.b.Download(flat, v.buf.Slice(0, v.table.Len()))
+				}
+			}
+			return flat
+		}, r.b.Info().FloatBytes) {
+			if strings.HasPrefix(t.Name, prefix) {
+				ts = append(ts, t)
+			}
 		}
-		ts = append(ts, checkpoint.FromFlat(v.prefix, v.table, flat, r.b.Info().FloatBytes)...)
 	}
-	return ts, nil
+	err := checkpoint.Write(path, ts, metadata)
+	if err == nil && failed != nil {
+		err = errors.Join(failed, os.Remove(path))
+	}
+	return err
 }
 
 // save writes a checkpoint: first the vectors under a name of their own, then the state file that points to them. Whenever the
 // process dies, the state file names a complete set.
 func (r *run) save() error {
-	ts, err := r.tensors(r.vectors())
-	if err != nil {
+	if err := r.b.Sync(); err != nil {
 		return err
 	}
 	if err := r.metrics.Sync(); err != nil {
@@ -72,7 +89,7 @@ func (r *run) save() error {
 	for i, n := range r.networks() {
 		s.Counters[i] = [2]int{n.Step, n.Batches}
 	}
-	if err := checkpoint.Write(r.path(s.Tensors), ts, nil); err != nil {
+	if err := r.write(r.path(s.Tensors), "", r.vectors(), nil); err != nil {
 		return err
 	}
 	raw, err := json.MarshalIndent(s, "", "  ")
@@ -123,8 +140,10 @@ func (r *run) load() error {
 	if err != nil {
 		return err
 	}
+	var flat []float64
 	for _, v := range r.vectors() {
-		flat := make([]float64, v.table.Len())
+		flat = slices.Grow(flat[:0], v.table.Len())[:v.table.Len()]
+		clear(flat) // padding is zero
 		if err := f.ToFlat(v.prefix, v.table, flat, nil); err != nil {
 			return err
 		}
