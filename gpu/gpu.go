@@ -479,6 +479,24 @@ type Update struct {
 	Eps, WeightDecay       float64
 }
 
+// UpdateRows takes the steps that rows of a table have put off. In most steps the gradient of most rows is zero, but Update still
+// moves them: by their decay and their momentum. Row r takes the steps Last[r] to Until-1, each to the bits of Update with its Rates
+// and a zero gradient; the last of them with the row's gradient where G is given, which then becomes zero. Rows that have taken
+// Until steps or more stay as they are.
+//
+// P, G, M and V are matrices of one shape, absent as in Update, and G also where no step has a gradient.
+type UpdateRows struct {
+	Rule                   Rule
+	P, G, M, V             Mat    // (N,C)
+	Row                    Buffer // (U) int32, all different, or nil for all rows
+	Last                   Buffer // (N) int32: becomes Until in the rows of Row, and 0 in all rows where Row is nil
+	Until                  int
+	Rates                  Buffer // (steps, 3) floats: those of every step, Until of them at least
+	GradScale              Buffer // of G
+	Momentum, Beta1, Beta2 float64
+	Eps, WeightDecay       float64
+}
+
 // MaxVectors is the largest number of vectors that the operations over several of them take.
 const MaxVectors = 16
 
@@ -517,6 +535,7 @@ type VectorOps interface {
 	// Quotient: out[0] = a[0]/b[0], 0 where b[0] is 0.
 	Quotient(out, a, b Buffer)
 	Update(Update)
+	UpdateRows(UpdateRows)
 	// Softmax: out = softmax(x) over one short vector.
 	Softmax(out, x Buffer)
 	// SoftmaxGrad: dx[i] = y[i]*(dy[i] - <y,dy>).

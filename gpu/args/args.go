@@ -443,6 +443,23 @@ func Update(u gpu.Update) abi.UpdateArgs {
 		LR: u.Rates[0], C1: u.Rates[1], C2: u.Rates[2], Momentum: u.Momentum, Beta1: u.Beta1, Beta2: u.Beta2, Eps: u.Eps, Decay: u.WeightDecay}
 }
 
+// UpdateRows fills the arguments of gpu.UpdateRows.
+func UpdateRows(u gpu.UpdateRows) abi.UpdateRowsArgs {
+	const op = "update-rows"
+	rows, cols := u.P.Rows, u.P.Cols
+	a := abi.UpdateRowsArgs{P: mat(u.P), G: perhaps(op, "G", u.G, rows, cols), M: perhaps(op, "M", u.M, rows, cols), V: perhaps(op, "V", u.V, rows, cols),
+		Row: ptr(u.Row), Last: length(op, "Last", u.Last, rows), Rates: ptr(u.Rates), Scale: optional(op, "GradScale", u.GradScale, 1),
+		Rows: int64(rows), Rule: int32(u.Rule), Until: int32(u.Until),
+		Momentum: u.Momentum, Beta1: u.Beta1, Beta2: u.Beta2, Eps: u.Eps, Decay: u.WeightDecay}
+	if !u.Row.IsNil() {
+		a.Rows = int64(u.Row.Len())
+	}
+	if u.Rates.Len() < 3*u.Until {
+		refuse("%s: %d numbers are the rates of fewer than %d steps", op, u.Rates.Len(), u.Until)
+	}
+	return a
+}
+
 // ClipScale fills the arguments of gpu.ClipScale.
 func ClipScale(scale, norm2 gpu.Buffer, maxNorm float64) abi.VectorArgs {
 	return vector(scale, norm2, none, 1, maxNorm)

@@ -287,6 +287,12 @@ func (b *Backend) Update(u gpu.Update) {
 	b.stats.Launches++
 }
 
+func (b *Backend) UpdateRows(u gpu.UpdateRows) {
+	a := args.UpdateRows(u)
+	kernels.UpdateRows(&a)
+	b.stats.Launches++
+}
+
 // The vectors of weights have a handful of elements: plain Go.
 
 func (b *Backend) ClipScale(scale, norm2 gpu.Buffer, maxNorm float64) {

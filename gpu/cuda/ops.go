@@ -31,6 +31,7 @@ type arguments struct {
 	scatter    abi.ScatterArgs
 	segmentMax abi.SegmentMaxArgs
 	update     abi.UpdateArgs
+	updateRows abi.UpdateRowsArgs
 	vector     abi.VectorArgs
 	vectors    abi.VectorsArgs
 }
@@ -191,6 +192,11 @@ func (b *Backend) RstdOf(rstd, variance gpu.Buffer, eps float64) {
 func (b *Backend) Update(u gpu.Update) {
 	b.args.update = args.Update(u)
 	kernels.Update(b.op(), &b.args.update)
+}
+
+func (b *Backend) UpdateRows(u gpu.UpdateRows) {
+	b.args.updateRows = args.UpdateRows(u)
+	kernels.UpdateRows(b.op(), &b.args.updateRows)
 }
 
 func (b *Backend) ClipScale(scale, norm2 gpu.Buffer, maxNorm float64) {

@@ -247,6 +247,14 @@ func (b *Backend) Update(u gpu.Update) {
 	b.add("Update", b.float.Update(u.P.Len(), !adaptive && !u.M.IsNil(), adaptive, u.WeightDecay != 0, !u.Jac.IsNil()))
 }
 
+func (b *Backend) UpdateRows(u gpu.UpdateRows) {
+	adaptive, rows := u.Rule != gpu.SGD, u.P.Rows
+	if !u.Row.IsNil() {
+		rows = u.Row.Len()
+	}
+	b.add("UpdateRows", b.float.UpdateRows(rows, u.P.Cols, !adaptive && !u.M.IsNil(), adaptive, u.WeightDecay != 0, !u.G.IsNil(), !u.Row.IsNil()))
+}
+
 func (b *Backend) Softmax(out, _ gpu.Buffer) { b.add("Softmax", b.float.Softmax(out.Len())) }
 
 func (b *Backend) SoftmaxGrad(dx, _, _ gpu.Buffer) {

@@ -1,6 +1,7 @@
 package gputest
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -124,6 +125,13 @@ func (m *mutant) Update(u gpu.Update) {
 	m.Backend.Update(u)
 }
 
+func (m *mutant) UpdateRows(u gpu.UpdateRows) {
+	if m.kind == "missed steps left out" && u.Until > 0 {
+		m.Backend.UploadInts(u.Last, slices.Repeat([]int32{int32(u.Until - 1)}, u.Last.Len()))
+	}
+	m.Backend.UpdateRows(u)
+}
+
 func (m *mutant) Softmax(out, x gpu.Buffer) {
 	if m.kind == "panic" {
 		panic("softmax: not today")
@@ -209,6 +217,8 @@ func TestMutants(t *testing.T) {
 		{"one wrong gradient", "NTXent", "are off"},
 		{"another winner", "SegmentMax", "are off"},
 		{"decay left out", "Update", "are off"},
+		{"missed steps left out", "UpdateRows", "are off"},
+		{"missed steps left out", "UpdateRows", "not what Update makes"},
 		{"panic", "Softmax", "panic"},
 		{"the other approximation", "GELU", "are off"},
 		{"dropout of another stream", "AddNorm", "are off"},

@@ -52,16 +52,20 @@ func testShapes(t *testing.T, b gpu.Backend) {
 		"PairDistance of different shapes": func() {
 			b.PairDistance(gpu.PairDistance{A: mat(3, 3), B: mat(3, 2), DA: mat(3, 3), DB: mat(3, 3), Loss: vec(1)})
 		},
-		"Axpy of different lengths":    func() { b.Axpy(vec(5), 1, gpu.Buffer{}, vec(4)) },
-		"Mul of different lengths":     func() { b.Mul(vec(5), 1, vec(5), vec(6)) },
-		"Dot of different lengths":     func() { b.Dot(vec(1), 1, vec(5), vec(4), false) },
-		"Combine by too few factors":   func() { b.Combine(vec(5), vec(1), []gpu.Buffer{vec(5), vec(5)}, false) },
-		"Dots of different lengths":    func() { b.Dots(vec(2), 1, []gpu.Buffer{vec(5), vec(4)}, vec(5)) },
-		"Dots of too many":             func() { b.Dots(vec(17), 1, make([]gpu.Buffer, 17), vec(5)) },
-		"Gram into too few":            func() { b.Gram(vec(3), []gpu.Buffer{vec(5), vec(5)}) },
-		"Update with a short gradient": func() { b.Update(gpu.Update{P: vec(5), G: vec(4)}) },
-		"Upload of another length":     func() { b.Upload(vec(5), make([]float64, 4)) },
-		"Download of another length":   func() { _ = b.Download(make([]float64, 4), vec(5)) },
+		"Axpy of different lengths":  func() { b.Axpy(vec(5), 1, gpu.Buffer{}, vec(4)) },
+		"Mul of different lengths":   func() { b.Mul(vec(5), 1, vec(5), vec(6)) },
+		"Dot of different lengths":   func() { b.Dot(vec(1), 1, vec(5), vec(4), false) },
+		"Combine by too few factors": func() { b.Combine(vec(5), vec(1), []gpu.Buffer{vec(5), vec(5)}, false) },
+		"Dots of different lengths":  func() { b.Dots(vec(2), 1, []gpu.Buffer{vec(5), vec(4)}, vec(5)) },
+		"Dots of too many":           func() { b.Dots(vec(17), 1, make([]gpu.Buffer, 17), vec(5)) },
+		"Gram into too few":          func() { b.Gram(vec(3), []gpu.Buffer{vec(5), vec(5)}) },
+		"UpdateRows without the rates of all steps": func() {
+			b.UpdateRows(gpu.UpdateRows{P: mat(5, 3), Last: ints(5), Rates: vec(6), Until: 3})
+		},
+		"UpdateRows with a count too few": func() { b.UpdateRows(gpu.UpdateRows{P: mat(5, 3), Last: ints(4)}) },
+		"Update with a short gradient":    func() { b.Update(gpu.Update{P: vec(5), G: vec(4)}) },
+		"Upload of another length":        func() { b.Upload(vec(5), make([]float64, 4)) },
+		"Download of another length":      func() { _ = b.Download(make([]float64, 4), vec(5)) },
 	}
 	maps.Copy(calls, encoderShapes(m))
 	maps.Copy(calls, attentionShapes(m, b))

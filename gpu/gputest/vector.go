@@ -89,6 +89,9 @@ func vectorCases() []testCase {
 			m.fault("sum is %v, want 2999: Dot promises float64", got)
 		}
 	})
+	for _, s := range [][2]int{{0, 5}, {1, 1}, {5, 3}, {37, 48}, {300, 67}, {61, 384}} {
+		cases = append(cases, rowsCases(s[0], s[1])...)
+	}
 	for _, s := range matrixSizes {
 		for _, accumulate := range both {
 			add("DotMat/"+sizes(s[0], s[1])+option(accumulate, "accumulate"), func(m *machine) {
@@ -211,4 +214,143 @@ func (m *machine) update(rule gpu.Rule, n, t int) gpu.Update {
 	const b1, b2 = 0.9, 0.999
 	return gpu.Update{Rule: rule, Beta1: b1, Beta2: b2, Eps: 1e-8,
 		Rates: [3]float64(rounded([]float64{1e-2, 1 / (1 - math.Pow(b1, float64(t))), 1 / (1 - math.Pow(b2, float64(t)))}))}
+}
+
+// rowsCases are the steps put off by the rows of a table: one call against the oracle, and a run of batches against Update.
+func rowsCases(rows, cols int) []testCase {
+	var cases []testCase
+	add := func(kind string, rule gpu.Rule, momentum, decay float64, run func(m *machine, u gpu.UpdateRows)) {
+		name := fmt.Sprintf("UpdateRows/%dx%d/%s", rows, cols, rule) + option(momentum > 0, "momentum") + option(decay > 0, "decay") + "/" + kind
+		cases = append(cases, testCase{name, func(m *machine) {
+			u := gpu.UpdateRows{Rule: rule, Momentum: momentum, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: decay}
+			run(m, u)
+		}})
+	}
+	for rule := gpu.SGD; rule <= gpu.AdamW; rule++ {
+		for _, momentum := range []float64{0, 0.9} {
+			for _, decay := range []float64{0, 0.01} {
+				if rule != gpu.SGD && momentum > 0 {
+					continue
+				}
+				for _, listed := range both {
+					for _, grad := range both {
+						add(option(listed, "listed")+option(grad, "gradient"), rule, momentum, decay, func(m *machine, u gpu.UpdateRows) {
+							m.lateCall(u, rows, cols, listed, grad)
+						})
+					}
+				}
+				add("as Update", rule, momentum, decay, func(m *machine, u gpu.UpdateRows) { m.lateRun(u, rows, cols) })
+			}
+		}
+	}
+	return cases
+}
+
+// rates returns those of a number of steps, with the rate of learning rising and falling.
+func (m *machine) rates(steps int) []float64 {
+	var v []float64
+	for t := range steps {
+		u := m.update(gpu.AdamW, 0, t+1)
+		v = append(v, u.Rates[0]*float64(1+t%5)/4, u.Rates[1], u.Rates[2])
+	}
+	return rounded(v)
+}
+
+// lateCall calls UpdateRows once, with rows that are up to date, that missed some steps, and that never had a gradient.
+func (m *machine) lateCall(u gpu.UpdateRows, rows, cols int, listed, grad bool) {
+	const until = 6
+	moment := func(d dense) dense {
+		for r := 2; r < rows; r += 4 {
+			clear(d.row(r))
+		}
+		return d
+	}
+	u.P = m.inoutMat("P", m.matrix(rows, cols))
+	if u.Rule != gpu.SGD || u.Momentum > 0 {
+		u.M = m.inoutMat("M", moment(dense{rows, cols, m.normal(rows*cols, 0, 0.3)}))
+	}
+	if u.Rule != gpu.SGD {
+		u.V = m.inoutMat("V", moment(dense{rows, cols, m.positive(rows * cols)}))
+	}
+	if grad {
+		u.G = m.inoutMat("G", m.matrix(rows, cols))
+		u.GradScale = m.in("GradScale", rounded([]float64{0.4}))
+	}
+	u.Last = m.ints("Last", scratch, m.index(rows, 0, until+2))
+	u.Rates, u.Until = m.in("Rates", m.rates(until+1)), until
+	if listed {
+		u.Row = m.ints("Row", input, distinct(m.rng.Perm(rows), rows/2))
+	}
+	m.UpdateRows(u)
+}
+
+func distinct(order []int, n int) []int32 {
+	var rows []int32
+	for _, r := range order[:n] {
+		rows = append(rows, int32(r))
+	}
+	return rows
+}
+
+// lateRun takes steps with gradients in some rows, by UpdateRows where they are read and by Update everywhere. Whenever all rows
+// have caught up the two are the same bits.
+func (m *machine) lateRun(u gpu.UpdateRows, rows, cols int) {
+	if rows == 0 {
+		return
+	}
+	const steps, sweep = 12, 5
+	values, rates := m.matrix(rows, cols), m.rates(sweep)
+	values.v[0] = math.Copysign(0, -1)
+	zeros := dense{rows, cols, make([]float64, rows*cols)}
+	table := func(name string, d dense) gpu.Mat { return m.mat(name, scratch, d, false) }
+	d := gpu.Update{Rule: u.Rule, Momentum: u.Momentum, Beta1: u.Beta1, Beta2: u.Beta2, Eps: u.Eps, WeightDecay: u.WeightDecay}
+	flat := func(name string, d dense) gpu.Buffer { return m.vector(name, scratch, d.v, false) }
+	u.P, d.P = table("P", values), flat("dense P", values)
+	if u.Rule != gpu.SGD || u.Momentum > 0 {
+		u.M, d.M = table("M", zeros), flat("dense M", zeros)
+	}
+	if u.Rule != gpu.SGD {
+		u.V, d.V = table("V", zeros), flat("dense V", zeros)
+	}
+	g := table("G", zeros)
+	d.GradScale = m.in("GradScale", rounded([]float64{0.7}))
+	u.GradScale, u.Rates, u.Last = d.GradScale, m.in("Rates", rates), m.ints("Last", scratch, make([]int32, rows))
+	for step := range steps {
+		t := step % sweep
+		d.Rates = [3]float64(rates[3*t:])
+		batch := distinct(m.rng.Perm((rows+1)/2), (rows+3)/4) // the other half is never read
+		at := m.ints("Row", input, batch)
+		u.Row, u.Until, u.G = at, t, gpu.Mat{}
+		m.UpdateRows(u) // before the batch is read
+		gradient := dense{rows, cols, make([]float64, rows*cols)}
+		for _, r := range batch {
+			copy(gradient.row(int(r)), m.normal(cols, 0, 1))
+			m.Upload(g.Slice(int(r), int(r)+1).Buf, gradient.row(int(r)))
+		}
+		u.Until, u.G = t+1, g
+		m.UpdateRows(u)
+		d.G = flat("dense G", gradient)
+		m.Update(d)
+		if t < sweep-1 && step < steps-1 {
+			continue
+		}
+		u.Row, u.G = gpu.Buffer{}, gpu.Mat{}
+		m.UpdateRows(u)
+		for _, x := range []struct {
+			name string
+			late gpu.Mat
+			want gpu.Buffer
+		}{{"P", u.P, d.P}, {"M", u.M, d.M}, {"V", u.V, d.V}, {"G", g, flat("no gradient", zeros)}} {
+			if x.late.IsNil() {
+				continue
+			}
+			want := dense{rows, cols, m.download(x.want)}
+			for r := range rows {
+				if err := sameBits(m.download(x.late.Slice(r, r+1).Buf), want.row(r)); err != nil {
+					m.fault("after %d steps, row %d of %s is not what Update makes of it: %w", step+1, r, x.name, err)
+					return
+				}
+			}
+		}
+	}
 }

@@ -186,6 +186,10 @@ func (p *Backend) Update(u gpu.Update) {
 	p.time("", func(d gpu.Backend) { d.Update(u) })
 }
 
+func (p *Backend) UpdateRows(u gpu.UpdateRows) {
+	p.time("", func(d gpu.Backend) { d.UpdateRows(u) })
+}
+
 func (p *Backend) ClipScale(scale, norm2 gpu.Buffer, maxNorm float64) {
 	p.time("", func(d gpu.Backend) { d.ClipScale(scale, norm2, maxNorm) })
 }

@@ -142,3 +142,19 @@ func checkUpdate(u gpu.Update) {
 		sized(op, "V", u.V, n)
 	}
 }
+
+func checkUpdateRows(u gpu.UpdateRows) {
+	const op = "update-rows"
+	sized(op, "Last", u.Last, u.P.Rows)
+	maybe(op, "GradScale", u.GradScale, 1)
+	need(u.Rates.Len() >= 3*u.Until, "%s: %d numbers are the rates of fewer than %d steps", op, u.Rates.Len(), u.Until)
+	if !u.G.IsNil() {
+		alike(op, u.P, u.G)
+	}
+	if u.Rule != gpu.SGD || u.Momentum != 0 {
+		alike(op, u.P, u.M)
+	}
+	if u.Rule != gpu.SGD {
+		alike(op, u.P, u.V)
+	}
+}

@@ -389,9 +389,21 @@ func (b *Device[T]) Quotient(out, x, y gpu.Buffer) {
 func (b *Device[T]) Update(u gpu.Update) {
 	b.stats.Launches++
 	checkUpdate(u)
-	ref.Update[T]{Rule: ref.Rule(u.Rule), P: floats[T](u.P), G: floats[T](u.G), M: optional[T](u.M), V: optional[T](u.V), Jac: optional[T](u.Jac),
-		LR: T(u.Rates[0]), C1: T(u.Rates[1]), C2: T(u.Rates[2]), GradScale: scalar[T](1, u.GradScale), Momentum: T(u.Momentum), Beta1: T(u.Beta1), Beta2: T(u.Beta2),
-		Eps: T(u.Eps), Dec: T(u.WeightDecay)}.Step()
+	ref.Update[T]{
+		Optimiser: ref.Optimiser[T]{Rule: ref.Rule(u.Rule), Momentum: T(u.Momentum), Beta1: T(u.Beta1), Beta2: T(u.Beta2), Eps: T(u.Eps), Dec: T(u.WeightDecay)},
+		Rates:     ref.Rates[T]{LR: T(u.Rates[0]), C1: T(u.Rates[1]), C2: T(u.Rates[2])},
+		P:         floats[T](u.P), G: floats[T](u.G), M: optional[T](u.M), V: optional[T](u.V), Jac: optional[T](u.Jac), GradScale: scalar[T](1, u.GradScale),
+	}.Step()
+}
+
+func (b *Device[T]) UpdateRows(u gpu.UpdateRows) {
+	b.stats.Launches++
+	checkUpdateRows(u)
+	ref.UpdateRows[T]{
+		Optimiser: ref.Optimiser[T]{Rule: ref.Rule(u.Rule), Momentum: T(u.Momentum), Beta1: T(u.Beta1), Beta2: T(u.Beta2), Eps: T(u.Eps), Dec: T(u.WeightDecay)},
+		P:         mat[T](u.P), G: mat[T](u.G), M: mat[T](u.M), V: mat[T](u.V), Row: ints(u.Row), All: u.Row.IsNil(), Last: ints(u.Last), Until: u.Until,
+		Rates: floats[T](u.Rates), GradScale: scalar[T](1, u.GradScale),
+	}.Step()
 }
 
 func (b *Device[T]) Softmax(out, x gpu.Buffer) {

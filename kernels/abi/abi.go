@@ -118,6 +118,13 @@ type (
 		LR, C1, C2                         float64
 		Momentum, Beta1, Beta2, Eps, Decay float64
 	}
+	UpdateRowsArgs struct {
+		P, G, M, V                         Mat
+		Row, Last, Rates, Scale            Ptr
+		Rows                               int64
+		Rule, Until                        int32
+		Momentum, Beta1, Beta2, Eps, Decay float64
+	}
 	GELUArgs struct {
 		X, Y             Mat
 		Bias             Ptr

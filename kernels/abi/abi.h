@@ -33,6 +33,8 @@ typedef struct { float *y; const float *x, *z; float *v; const float *s; int64_t
 typedef struct { const float *x[16]; int k, accumulate; float *y; const float *z, *s; float *v; int64_t n; double c; } tw_vectors_args;
 typedef struct { int rule; int64_t n; float *p; const float *g; float *m, *v, *jac; const float *scale;
                  double lr, c1, c2, momentum, beta1, beta2, eps, decay; } tw_update_args;
+typedef struct { tw_mat p, g, m, v; const int32_t *row; int32_t *last; const float *rates, *scale; int64_t rows; int rule, until;
+                 double momentum, beta1, beta2, eps, decay; } tw_update_rows_args;
 typedef struct { tw_mat x, y; const float *bias; int tanh, accumulate; tw_mat dy, dx; float *dbias; tw_mat tx, ty; const float *tbias; } tw_gelu_args;
 typedef struct { tw_mat x, r, z, y; const float *bias; double p; uint64_t seed; uint32_t step, stream; const float *gamma, *beta; float *mean, *rstd;
                  double eps; int accumulate; tw_mat dy, dx, dr; float *dbias, *dgamma, *dbeta; tw_mat tx, tr, ty;

@@ -105,6 +105,8 @@ package cpu
 #cgo nocallback tw_rstd_of
 #cgo noescape tw_update
 #cgo nocallback tw_update
+#cgo noescape tw_update_rows
+#cgo nocallback tw_update_rows
 #include "tw.h"
 */
 import "C"
@@ -289,3 +291,6 @@ func RstdOf(a *abi.VectorArgs) { C.tw_rstd_of((*C.tw_vector_args)(unsafe.Pointer
 
 // Update calls tw_update.
 func Update(a *abi.UpdateArgs) { C.tw_update((*C.tw_update_args)(unsafe.Pointer(a))) }
+
+// UpdateRows calls tw_update_rows.
+func UpdateRows(a *abi.UpdateRowsArgs) { C.tw_update_rows((*C.tw_update_rows_args)(unsafe.Pointer(a))) }

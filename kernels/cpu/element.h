@@ -437,52 +437,138 @@ void rstd_of(const tw_vector_args *a) {
   for (int64_t i = 0; i < a->n; i++) a->y[i] = static_cast<float>(1 / std::sqrt(a->x[i] + a->c));
 }
 
-// adaptive applies step, which updates p, m and v in place and returns d p/d g, to elements [lo, hi) by whole vectors and then one
-// by one. The derivative is stored where jac is not null. A loop over floats would call sqrt for every element.
+struct rate {
+  float lr, c1, c2;
+};
+
+// optimiser is the arithmetic of a step on one element or a vector of them. Every sum of products says which product is fused with
+// it: Update and UpdateRows give the same bits whatever the compiler makes of the loops around them.
+struct optimiser {
+  float gs, b1, b2, n1, n2, eps, mom, coupled, apart;  // the last two: decay through the gradient, decay besides it
+  int rule;
+
+  template <class A>
+  explicit optimiser(const A *a)
+      : gs(a->scale ? *a->scale : 1.0f), b1(a->beta1), b2(a->beta2), n1(1 - a->beta1), n2(1 - a->beta2), eps(a->eps), mom(a->momentum),
+        coupled(a->rule == 2 ? 0 : a->decay), apart(a->rule == 2 ? a->decay : 0), rule(a->rule) {}
+
+  // sgd is the step without moments, or with one.
+  template <class V>
+  void sgd(V &p, V g, rate r) const {
+    p = fused(V{} - r.lr, fused(V{} + gs, g, coupled * p), p);
+  }
+  template <class V>
+  void sgd(V &p, V &m, V g, rate r) const {
+    m = fused(V{} + mom, m, fused(V{} + gs, g, coupled * p));
+    p = fused(V{} - r.lr, m, p);
+  }
+
+  // adam is the step of Adam and AdamW. It returns d p/d g.
+  template <class V>
+  V adam(V &p, V &m, V &v, V g, rate r) const {
+    const V s = fused(V{} + gs, g, coupled * p);
+    m = fused(V{} + b1, m, n1 * s);
+    v = fused(V{} + b2, v, n2 * s * s);
+    const V mh = m * r.c1, q = root(v * r.c2), den = q + eps, step = r.lr / den;
+    decay(p, r);
+    p = fused(-step, mh, p);
+    // Where the root is 0 so is s, whatever its divisor.
+    return fused(-(step * n1), V{} + r.c1, mh * n2 * r.c2 * s / (larger(q, V{} + 1e-30f) * den) * step);
+  }
+  // decay is the part of adam that does not come from the gradient.
+  template <class V>
+  void decay(V &p, rate r) const {
+    p = fused(V{} - r.lr * apart, p, p);
+  }
+};
+
+// by_lanes calls f(i, V) for elements [lo, hi): for whole vectors, then one by one. A loop over floats would call sqrt for each.
 template <class F>
-inline void adaptive(int64_t lo, int64_t hi, float *p, float *m, float *v, const float *g, float *jac, F step) {
+inline void by_lanes(int64_t lo, int64_t hi, F f) {
   int64_t i = lo;
-  for (; i + TW_LANES <= hi; i += TW_LANES) {
-    vec x = load<vec>(p + i), first = load<vec>(m + i), second = load<vec>(v + i);
-    const vec d = step(x, first, second, load<vec>(g + i));
-    store(p + i, x);
-    store(m + i, first);
-    store(v + i, second);
-    if (jac) store(jac + i, d);
-  }
-  for (; i < hi; i++) {
-    const float d = step(p[i], m[i], v[i], g[i]);
-    if (jac) jac[i] = d;
-  }
+  for (; i + TW_LANES <= hi; i += TW_LANES) f(i, vec{});
+  for (; i < hi; i++) f(i, float{});
 }
 
 void update(const tw_update_args *a) {
-  const float lr = static_cast<float>(a->lr), c1 = static_cast<float>(a->c1), c2 = static_cast<float>(a->c2), gs = a->scale ? *a->scale : 1.0f;
-  const float b1 = static_cast<float>(a->beta1), b2 = static_cast<float>(a->beta2), n1 = static_cast<float>(1 - a->beta1),
-              n2 = static_cast<float>(1 - a->beta2), eps = static_cast<float>(a->eps), wd = static_cast<float>(a->decay),
-              mom = static_cast<float>(a->momentum);
-  flat(a->n, [&](int64_t lo, int64_t hi) {
-    float *__restrict p = a->p, *__restrict m = a->m, *__restrict v = a->v, *jac = a->jac;
+  const rate r{static_cast<float>(a->lr), static_cast<float>(a->c1), static_cast<float>(a->c2)};
+  const optimiser o(a);
+  flat(a->n, [&, r, o](int64_t lo, int64_t hi) {
+    float *p = a->p, *m = a->m, *v = a->v, *jac = a->jac;
     const float *g = a->g;  // jac may be the same memory
-    if (a->rule == 0) {
-      for (int64_t i = lo; i < hi; i++) {
-        float s = gs * g[i] + wd * p[i];
-        if (m) s = m[i] = mom * m[i] + s;
-        p[i] -= lr * s;
-      }
-      if (jac)
-        for (int64_t i = lo; i < hi; i++) jac[i] = -lr;
-      return;
+    const auto sweep = [=](auto derive) {
+      by_lanes(lo, hi, [=](int64_t i, auto x) {
+        using V = decltype(x);
+        x = load<V>(p + i);
+        V d = V{} - r.lr;
+        if (o.rule != 0) {
+          V first = load<V>(m + i), second = load<V>(v + i);
+          d = o.adam(x, first, second, load<V>(g + i), r);
+          store(m + i, first);
+          store(v + i, second);
+        } else if (m) {
+          V first = load<V>(m + i);
+          o.sgd(x, first, load<V>(g + i), r);
+          store(m + i, first);
+        } else {
+          o.sgd(x, load<V>(g + i), r);
+        }
+        store(p + i, x);
+        if (derive) store(jac + i, d);
+      });
+    };
+    jac ? sweep(std::true_type{}) : sweep(std::false_type{});
+  });
+}
+
+// late takes the steps [from, until) of an element or a vector of them, the last with the gradient at g unless that is null.
+// at is where they lie in the row's parameters and moments.
+template <class V>
+inline void late(const optimiser &o, const rate *rates, int from, int until, float *at_p, float *at_m, float *at_v, float *g) {
+  const int still = g ? until - 1 : until;
+  V p = load<V>(at_p), m{}, v{};
+  if (at_m) m = load<V>(at_m);
+  if (at_v) v = load<V>(at_v);
+  const auto step = [&](V s, rate r) {
+    if (o.rule != 0)
+      o.adam(p, m, v, s, r);
+    else if (at_m)
+      o.sgd(p, m, s, r);
+    else
+      o.sgd(p, s, r);
+  };
+  int t = from;
+  // What had no gradient yet has no momentum: after the first step, which turns -0 into +0, there is at most AdamW's decay.
+  if (t < still && o.coupled == 0 && zero(m) && zero(v)) {
+    step(V{}, rates[t++]);
+    if (o.apart != 0)
+      for (; t < still; t++) o.decay(p, rates[t]);
+    t = still;
+  }
+  for (; t < still; t++) step(V{}, rates[t]);
+  if (g) {
+    step(load<V>(g), rates[still]);
+    store(g, V{});
+  }
+  store(at_p, p);
+  if (at_m) store(at_m, m);
+  if (at_v) store(at_v, v);
+}
+
+void update_rows(const tw_update_rows_args *a) {
+  const optimiser o(a);
+  const auto rates = reinterpret_cast<const rate *>(a->rates);
+  const int until = a->until;
+  each(a->rows, kLateRows, a->rows * a->p.cols, [&, o](int64_t lo, int64_t hi) {
+    for (int64_t u = lo; u < hi; u++) {
+      const int64_t r = a->row ? a->row[u] : u;
+      const int from = a->last[r];
+      a->last[r] = a->row ? std::max(from, until) : 0;
+      if (from >= until) continue;
+      by_lanes(0, a->p.cols, [&](int64_t i, auto x) {
+        const auto of = [&](const tw_mat &m) { return m.p ? row(m, r) + i : nullptr; };
+        late<decltype(x)>(o, rates, from, until, row(a->p, r) + i, of(a->m), of(a->v), of(a->g));
+      });
     }
-    const float coupled = a->rule == 1 ? wd : 0, decoupled = a->rule == 2 ? lr * wd : 0;
-    adaptive(lo, hi, p, m, v, g, jac, [=](auto &p, auto &m, auto &v, auto g) {
-      const auto s = gs * g + coupled * p;
-      m = b1 * m + n1 * s;
-      v = b2 * v + n2 * s * s;
-      const auto mh = m * c1, r = root(v * c2), den = r + eps, step = lr / den;
-      p = p - decoupled * p - step * mh;
-      // Where the root is 0 so is s, whatever its divisor.
-      return mh * n2 * c2 * s / (larger(r, decltype(r){} + 1e-30f) * den) * step - step * n1 * c1;
-    });
   });
 }

@@ -9,6 +9,7 @@ namespace TW_ISA {
 constexpr int64_t kRows = 64;          // rows of a chunk in row-wise kernels
 constexpr int64_t kStatRows = 256;     // rows of a partial sum
 constexpr int64_t kVector = 1 << 14;   // elements of a chunk of a flat vector
+constexpr int64_t kLateRows = 16;      // rows of a chunk that take the steps they have put off
 constexpr int64_t kBlock = 64;         // columns of a chunk in kernels that sum over all rows
 constexpr int64_t kTableRows = 1024;   // rows of a chunk in kernels that sum into a table, at least
 constexpr int64_t kSmall = 1 << 17;    // elements below which one thread is faster

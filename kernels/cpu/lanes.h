@@ -33,6 +33,8 @@ inline wvec low_product(wvec a, wvec b) { return (wvec)_mm512_mul_epu32((__m512i
 inline vec larger(vec a, vec b) { return _mm512_max_ps(a, b); }
 inline vec smaller(vec a, vec b) { return _mm512_min_ps(a, b); }
 inline vec root(vec x) { return _mm512_sqrt_ps(x); }
+inline vec fused(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
+inline bool zero(vec x) { return _mm512_test_epi32_mask((__m512i)x, (__m512i)x) == 0; }
 inline float largest(vec x) { return _mm512_reduce_max_ps(x); }
 inline float total(vec x) { return _mm512_reduce_add_ps(x); }
 constexpr ivec kLane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
@@ -51,6 +53,10 @@ inline wvec low_product(wvec a, wvec b) { return (wvec)_mm256_mul_epu32((__m256i
 inline vec larger(vec a, vec b) { return _mm256_max_ps(a, b); }
 inline vec smaller(vec a, vec b) { return _mm256_min_ps(a, b); }
 inline vec root(vec x) { return _mm256_sqrt_ps(x); }
+// fused is a*b + c, rounded once.
+inline vec fused(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
+// zero says whether every bit is 0.
+inline bool zero(vec x) { return _mm256_testz_si256((__m256i)x, (__m256i)x); }
 inline float largest(vec x) {
   __m128 y = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
   y = _mm_max_ps(y, _mm_movehl_ps(y, y));
@@ -66,6 +72,8 @@ inline float total(vec x) {
 // The same of one lane, for tails.
 inline float larger(float a, float b) { return a > b ? a : b; }
 inline float root(float x) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x))); }
+inline float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+inline bool zero(float x) { return _mm_cvtsi128_si32(_mm_castps_si128(_mm_set_ss(x))) == 0; }
 
 // fast_exp of every lane: the same polynomial.
 inline vec fast_exp(vec x) {

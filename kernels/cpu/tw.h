@@ -21,7 +21,7 @@ extern "C" {
   X(fill, tw_vector_args) X(copy, tw_vector_args) X(scale, tw_vector_args) X(axpy, tw_vector_args)                     \
   X(perturb, tw_vector_args) X(mul, tw_vector_args) X(dot, tw_vector_args) X(combine, tw_vectors_args) X(dots, tw_vectors_args) \
   X(gram, tw_vectors_args) X(prox, tw_vector_args) X(rstd_of, tw_vector_args) \
-  X(update, tw_update_args)                                                                                            \
+  X(update, tw_update_args) X(update_rows, tw_update_rows_args)                                                        \
   X(gelu, tw_gelu_args) X(gelu_grad, tw_gelu_args) X(gelu_tangent, tw_gelu_args)                                       \
   X(add_norm, tw_add_norm_args) X(add_norm_grad, tw_add_norm_args) X(add_norm_tangent, tw_add_norm_args)               \
   X(linear_ce, tw_linear_ce_args) X(linear_ce_grad, tw_linear_ce_args) X(linear_ce_tangent, tw_linear_ce_args)         \

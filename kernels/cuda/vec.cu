@@ -198,45 +198,64 @@ TW_KERNEL(kThreads) tw_sum_f32(tw_vector_args a, void *scratch) {
 
 // ---------------------------------------------------------------- optimisers
 
+struct Rate {
+  float lr, c1, c2;
+};
+
+// Optimiser is the arithmetic of a step on one element, each operation as it is rounded: tw_update_f32 and tw_update_rows_f32 give
+// the same bits whatever a compiler makes of the loops around them.
+struct Optimiser {
+  float gs, b1, b2, n1, n2, eps, mom, coupled, apart;  // the last two: decay through the gradient, decay besides it
+  bool adaptive;
+
+  template <class A>
+  __device__ explicit Optimiser(const A &a)
+      : gs(a.scale ? *a.scale : 1.0f), b1(static_cast<float>(a.beta1)), b2(static_cast<float>(a.beta2)), n1(static_cast<float>(1 - a.beta1)),
+        n2(static_cast<float>(1 - a.beta2)), eps(static_cast<float>(a.eps)), mom(static_cast<float>(a.momentum)),
+        coupled(a.rule == 2 ? 0 : static_cast<float>(a.decay)), apart(a.rule == 2 ? static_cast<float>(a.decay) : 0), adaptive(a.rule != 0) {}
+
+  // sgd and adam return the derivative of p in g.
+  __device__ float sgd(float &p, float &m, float g, Rate r, bool momentum) const {
+    g = __fmaf_rn(gs, g, __fmul_rn(coupled, p));
+    m = momentum ? __fmaf_rn(mom, m, g) : g;
+    p = __fmaf_rn(-r.lr, m, p);
+    return -r.lr;
+  }
+  __device__ float adam(float &p, float &m, float &v, float g, Rate r) const {
+    g = __fmaf_rn(gs, g, __fmul_rn(coupled, p));
+    m = __fmaf_rn(b1, m, __fmul_rn(n1, g));
+    v = __fmaf_rn(b2, v, __fmul_rn(__fmul_rn(n2, g), g));
+    const float mh = __fmul_rn(m, r.c1), root = __fsqrt_rn(__fmul_rn(v, r.c2)), den = __fadd_rn(root, eps);
+    decay(p, r);
+    p = __fadd_rn(p, -__fdiv_rn(__fmul_rn(r.lr, mh), den));
+    const float second = root > 0 ? mh * n2 * r.c2 * g / (root * den * den) : 0;
+    return -r.lr * (n1 * r.c1 / den - second);
+  }
+  // decay is the part of adam that does not come from the gradient.
+  __device__ void decay(float &p, Rate r) const { p = __fmaf_rn(-__fmul_rn(r.lr, apart), p, p); }
+};
+
 // tw_update_f32: one step of SGD (rule 0), Adam (1) or AdamW (2) and the derivative of its result in the gradient; see gpu.Update.
 // shapes  p, g, m, v, jac (n). m null: SGD without momentum. jac null: not asked for. scale null: 1.
 // cost    bytes 4n*(3 + 2 for m + 2 for v + 1 for jac), flops up to 25n: memory bound.
 // oracle  kernels/ref.Update    source  Kingma 2015, Loshchilov 2019
 template <int V>
 TW_DEV void update(const tw_update_args &a) {
-  const float lr = static_cast<float>(a.lr), c1 = static_cast<float>(a.c1), c2 = static_cast<float>(a.c2), gs = a.scale ? *a.scale : 1.0f;
-  const float b1 = static_cast<float>(a.beta1), b2 = static_cast<float>(a.beta2), n1 = static_cast<float>(1 - a.beta1),
-              n2 = static_cast<float>(1 - a.beta2), eps = static_cast<float>(a.eps), mom = static_cast<float>(a.momentum),
-              wd = static_cast<float>(a.decay);
-  const float coupled = a.rule == 2 ? 0 : wd, decoupled = a.rule == 2 ? lr * wd : 0;
+  const Optimiser o(a);
+  const Rate r = {static_cast<float>(a.lr), static_cast<float>(a.c1), static_cast<float>(a.c2)};
   flat<V>(a.n, [&](auto w, int64_t i) {
     constexpr int W = decltype(w)::value;
-    Pack<W> p = load<W>(a.p + i), g = load<W>(a.g + i), m, v, jac;
-#pragma unroll
-    for (int e = 0; e < W; e++) {
-      g.v[e] = gs * g.v[e] + coupled * p.v[e];
-      jac.v[e] = -lr;
-    }
+    Pack<W> p = load<W>(a.p + i), m, v, jac;
+    const Pack<W> g = load<W>(a.g + i);
     if (a.m) m = load<W>(a.m + i);
-    if (a.rule == 0) {
-#pragma unroll
-      for (int e = 0; e < W; e++) {
-        m.v[e] = a.m ? mom * m.v[e] + g.v[e] : g.v[e];
-        p.v[e] -= lr * m.v[e];
-      }
-    } else {
+    if (o.adaptive) {
       v = load<W>(a.v + i);
 #pragma unroll
-      for (int e = 0; e < W; e++) {
-        const float s = g.v[e];
-        m.v[e] = b1 * m.v[e] + n1 * s;
-        v.v[e] = b2 * v.v[e] + n2 * s * s;
-        const float mh = m.v[e] * c1, root = sqrtf(v.v[e] * c2), den = root + eps;
-        p.v[e] = p.v[e] - decoupled * p.v[e] - lr * mh / den;
-        const float second = root > 0 ? mh * n2 * c2 * s / (root * den * den) : 0;
-        jac.v[e] = -lr * (n1 * c1 / den - second);
-      }
+      for (int e = 0; e < W; e++) jac.v[e] = o.adam(p.v[e], m.v[e], v.v[e], g.v[e], r);
       store<W>(a.v + i, v);
+    } else {
+#pragma unroll
+      for (int e = 0; e < W; e++) jac.v[e] = o.sgd(p.v[e], m.v[e], g.v[e], r, a.m);
     }
     if (a.m) store<W>(a.m + i, m);
     store<W>(a.p + i, p);
@@ -245,6 +264,61 @@ TW_DEV void update(const tw_update_args &a) {
 }
 TW_KERNEL(kThreads) tw_update_v4_f32(tw_update_args a, void *) { update<4>(a); }
 TW_KERNEL(kThreads) tw_update_v1_f32(tw_update_args a, void *) { update<1>(a); }
+
+// tw_update_rows_f32: the steps last[r] to until-1 of rows of a table, to the bits of tw_update_f32; see gpu.UpdateRows.
+// shapes  p, g, m, v (N,C), any of the last three null as there; row (rows) i32, null for all N; last (N) i32; rates (until,3) f32:
+//         lr, c1, c2 of every step. rows must be distinct.
+// launch  a warp to a row, any grid.
+// cost    bytes 4*rows*C*(2 + 2 each for m, v, g) and 12 to a row; flops up to 15 for every step missed, with a root and a quotient:
+//         memory bound where few were. A piece without momentum and without gradient only decays.
+// oracle  kernels/ref.UpdateRows
+template <int V>
+TW_DEV void update_rows(const tw_update_rows_args &a) {
+  const Optimiser o(a);
+  const Rate *rates = reinterpret_cast<const Rate *>(a.rates);
+  const int lane = threadIdx.x % 32;
+  warp_rows(a.rows, [&](int64_t u) {
+    const int64_t r = a.row ? a.row[u] : u;
+    const int from = a.last[r];
+    __syncwarp();  // all lanes have read it
+    if (lane == 0) a.last[r] = !a.row ? 0 : from < a.until ? a.until : from;
+    if (from >= a.until) return;
+    const int still = a.g.p ? a.until - 1 : a.until;
+    along<V>(a.p.cols, lane, 32, [&](auto w, int64_t c) {
+      constexpr int W = decltype(w)::value;
+      Pack<W> p = load<W>(row(a.p, r) + c), m = {}, v = {}, g = {};
+      if (a.m.p) m = load<W>(row(a.m, r) + c);
+      if (a.v.p) v = load<W>(row(a.v, r) + c);
+      int moved = 0;
+#pragma unroll
+      for (int e = 0; e < W; e++) moved |= __float_as_int(m.v[e]) | __float_as_int(v.v[e]);
+#pragma unroll 1
+      for (int t = from; t < a.until; t++) {
+        const Rate rate = rates[t];
+        if (t == still) {
+          g = load<W>(row(a.g, r) + c);
+          store<W>(row(a.g, r) + c, Pack<W>{});
+        } else if (t > from && o.coupled == 0 && moved == 0) {  // after the first step, which turns -0 into +0
+          if (o.apart == 0) {
+            t = still - 1;
+            continue;
+          }
+#pragma unroll
+          for (int e = 0; e < W; e++) o.decay(p.v[e], rate);
+          continue;
+        }
+#pragma unroll
+        for (int e = 0; e < W; e++)
+          o.adaptive ? o.adam(p.v[e], m.v[e], v.v[e], g.v[e], rate) : o.sgd(p.v[e], m.v[e], g.v[e], rate, a.m.p);
+      }
+      store<W>(row(a.p, r) + c, p);
+      if (a.m.p) store<W>(row(a.m, r) + c, m);
+      if (a.v.p) store<W>(row(a.v, r) + c, v);
+    });
+  });
+}
+TW_KERNEL(kThreads) tw_update_rows_v4_f32(tw_update_rows_args a, void *) { update_rows<4>(a); }
+TW_KERNEL(kThreads) tw_update_rows_v1_f32(tw_update_rows_args a, void *) { update_rows<1>(a); }
 
 // ---------------------------------------------------------------- scalars on the device
 

@@ -39,6 +39,7 @@ var (
 	dotKernels    = named("dot")
 	proxKernels   = named("prox")
 	updateKernels = named("update")
+	lateKernels   = named("update_rows")
 )
 
 // parts launches a sum over a vector and returns its number of parts and where they are.
@@ -98,6 +99,15 @@ func Prox(q Queue, a *abi.VectorArgs) {
 func Update(q Queue, a *abi.UpdateArgs) {
 	kernel, width := updateKernels.pick(aligned(a.P, a.G, a.M, a.V, a.Jac))
 	launch(q, kernel, blocks(a.N, threads*width), linear(threads), 0, a, 0)
+}
+
+// UpdateRows queues gpu.UpdateRows.
+func UpdateRows(q Queue, a *abi.UpdateRowsArgs) {
+	if a.Rows == 0 || a.P.Cols == 0 {
+		return
+	}
+	kernel, _ := lateKernels.pick(alignedRows(a.P, a.G, a.M, a.V))
+	launch(q, kernel, blocks(a.Rows, threads/32), linear(threads), 0, a, 0)
 }
 
 // scalar launches an operation of one warp.

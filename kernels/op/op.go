@@ -225,6 +225,15 @@ func (f Float) Update(n int, momentum, adaptive, decay, jac bool) Cost {
 	return f.cost(n*(3+2*moments+times(jac, 1)), 0, n*flops)
 }
 
+// UpdateRows is the steps put off by rows×cols parameters of a table, counted as one step: how many there are the device knows.
+// grad is whether the last of them has a gradient, which is cleared; listed whether the rows are named. Memory bound where few
+// steps were missed, otherwise bound by the roots and quotients of each.
+func (f Float) UpdateRows(rows, cols int, momentum, adaptive, decay, grad, listed bool) Cost {
+	n := rows * cols
+	c := f.Update(n, momentum, adaptive, decay, false)
+	return c.Plus(f.cost(times(grad, 2*n)-n+3, 2*rows+times(listed, rows), 0))
+}
+
 // Softmax is the softmax of one short vector.
 func (f Float) Softmax(n int) Cost { return f.cost(2*n, 0, 5*n) }
 

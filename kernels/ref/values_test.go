@@ -130,8 +130,8 @@ func TestElementValues(t *testing.T) {
 // TestUpdateValues: one step of each rule.
 func TestUpdateValues(t *testing.T) {
 	step := func(rule Rule) Update[float64] {
-		u := Update[float64]{Rule: rule, P: []float64{2}, G: []float64{3}, M: []float64{1}, V: []float64{4}, LR: 0.1, C1: 2, C2: 4, GradScale: 0.5,
-			Momentum: 0.9, Beta1: 0.5, Beta2: 0.75, Eps: 1, Dec: 0.25}
+		u := Update[float64]{Optimiser: Optimiser[float64]{Rule: rule, Momentum: 0.9, Beta1: 0.5, Beta2: 0.75, Eps: 1, Dec: 0.25},
+			Rates: Rates[float64]{LR: 0.1, C1: 2, C2: 4}, P: []float64{2}, G: []float64{3}, M: []float64{1}, V: []float64{4}, GradScale: 0.5}
 		u.Step()
 		return u
 	}

@@ -115,49 +115,113 @@ const (
 	AdamW
 )
 
+// Rates are what changes from step to step: the learning rate, 1/(1-beta1^t) and 1/(1-beta2^t).
+type Rates[T Real] struct{ LR, C1, C2 T }
+
+// Optimiser is an update rule with its settings, see gpu.Update.
+type Optimiser[T Real] struct {
+	Rule                             Rule
+	Momentum, Beta1, Beta2, Eps, Dec T
+}
+
+// step moves one parameter along the gradient g. m and v are its moments, nil where the rule has none. It returns the derivative
+// of the result with respect to g.
+func (u Optimiser[T]) step(r Rates[T], p, m, v *T, g T) (jac T) {
+	if u.Rule != AdamW {
+		g += u.Dec * *p
+	}
+	if u.Rule == SGD {
+		if m != nil {
+			*m = u.Momentum**m + g
+			g = *m
+		}
+		*p -= r.LR * g
+		return -r.LR
+	}
+	if u.Rule == AdamW {
+		*p -= r.LR * u.Dec * *p
+	}
+	*m = u.Beta1**m + (1-u.Beta1)*g
+	*v = u.Beta2**v + (1-u.Beta2)*g*g
+	mh, root := *m*r.C1, sqrt(*v*r.C2)
+	den := root + u.Eps
+	*p -= r.LR * mh / den
+	d := (1 - u.Beta1) * r.C1 / den
+	if root > 0 {
+		d -= mh * (1 - u.Beta2) * r.C2 * g / (root * den * den)
+	}
+	return -r.LR * d
+}
+
+// at is the address of an element of a vector that may be absent.
+func at[T Real](x []T, i int) *T {
+	if x == nil {
+		return nil
+	}
+	return &x[i]
+}
+
 // Update holds the arguments of an optimiser step, see gpu.Update.
 type Update[T Real] struct {
-	Rule                             Rule
-	P, G, M, V, Jac                  []T
-	LR, C1, C2, GradScale            T
-	Momentum, Beta1, Beta2, Eps, Dec T
+	Optimiser[T]
+	Rates[T]
+	P, G, M, V, Jac []T
+	GradScale       T
 }
 
 // Step updates the parameters.
 func (u Update[T]) Step() {
 	for i := range u.P {
-		g := u.G[i] * u.GradScale
-		if u.Rule != AdamW {
-			g += u.Dec * u.P[i]
+		jac := u.step(u.Rates, &u.P[i], at(u.M, i), at(u.V, i), u.G[i]*u.GradScale)
+		if u.Jac != nil {
+			u.Jac[i] = jac
 		}
-		if u.Rule == SGD {
-			step := g
-			if u.M != nil {
-				u.M[i] = u.Momentum*u.M[i] + g
-				step = u.M[i]
+	}
+}
+
+// UpdateRows holds the arguments of the steps that rows have put off, see gpu.UpdateRows.
+type UpdateRows[T Real] struct {
+	Optimiser[T]
+	P, G, M, V M[T] // G, M and V may be the zero M
+	Row, Last  []int32
+	All        bool // rows, in place of Row
+	Until      int
+	Rates      []T
+	GradScale  T
+}
+
+// Step brings the rows up to date.
+func (u UpdateRows[T]) Step() {
+	if u.All {
+		for r := range u.P.Rows {
+			u.row(r)
+			u.Last[r] = 0
+		}
+		return
+	}
+	for _, r := range u.Row {
+		u.row(int(r))
+		u.Last[r] = max(u.Last[r], int32(u.Until))
+	}
+}
+
+func (u UpdateRows[T]) row(r int) {
+	of := func(m M[T]) []T {
+		if m.D == nil {
+			return nil
+		}
+		return m.Row(r)
+	}
+	p, g, m, v := of(u.P), of(u.G), of(u.M), of(u.V)
+	for t := int(u.Last[r]); t < u.Until; t++ {
+		rates := Rates[T]{LR: u.Rates[3*t], C1: u.Rates[3*t+1], C2: u.Rates[3*t+2]}
+		for i := range p {
+			var s T
+			if g != nil && t == u.Until-1 {
+				s, g[i] = g[i]*u.GradScale, 0
 			}
-			u.P[i] -= u.LR * step
-			if u.Jac != nil {
-				u.Jac[i] = -u.LR
-			}
-			continue
+			u.step(rates, &p[i], at(m, i), at(v, i), s)
 		}
-		if u.Rule == AdamW {
-			u.P[i] -= u.LR * u.Dec * u.P[i]
-		}
-		u.M[i] = u.Beta1*u.M[i] + (1-u.Beta1)*g
-		u.V[i] = u.Beta2*u.V[i] + (1-u.Beta2)*g*g
-		mh, root := u.M[i]*u.C1, sqrt(u.V[i]*u.C2)
-		den := root + u.Eps
-		u.P[i] -= u.LR * mh / den
-		if u.Jac == nil {
-			continue
-		}
-		d := (1 - u.Beta1) * u.C1 / den
-		if root > 0 {
-			d -= mh * (1 - u.Beta2) * u.C2 * g / (root * den * den)
-		}
-		u.Jac[i] = -u.LR * d
 	}
 }
 

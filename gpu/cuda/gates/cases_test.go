@@ -512,6 +512,17 @@ func cases() []measured {
 			})
 		}
 	}
+	for _, grad := range []bool{false, true} {
+		add("UpdateRows"+map[bool]string{true: "/gradient"}[grad], func(m *memory) func(gpu.Backend) {
+			const rows, cols = 2048, 384
+			u := gpu.UpdateRows{Rule: gpu.AdamW, P: m.mat(rows, cols), M: m.mat(rows, cols), V: m.mat(rows, cols), Rates: m.vec(3), Until: 1,
+				Last: m.ints(rows, 1), Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01}
+			if grad {
+				u.G = m.mat(rows, cols)
+			}
+			return func(b gpu.Backend) { b.UpdateRows(u) }
+		})
+	}
 	add("ClipScale", func(m *memory) func(gpu.Backend) {
 		s, n := m.vec(1), m.vec(1)
 		return func(b gpu.Backend) { b.ClipScale(s, n, 1) }
