@@ -29,6 +29,14 @@ type Network interface {
 	Predict(t *tape.Tape, packed any, d *batch.Device, pass tape.Pass) *tape.Var
 }
 
+// sparse is a Network with a table of which a batch reads few rows.
+type sparse interface {
+	// table returns it, a matrix among the parameters.
+	table() *param.Entry
+	// rows returns those that a batch on the device reads, int32 and all different.
+	rows(packed any, d *batch.Device) gpu.Buffer
+}
+
 // Loss is how predictions are held against labels.
 type Loss uint8
 
@@ -72,6 +80,19 @@ func (p *Problem) States() *param.Table { return p.states }
 
 // Initial returns the starting values of the parameters.
 func (p *Problem) Initial(seed uint64) ([]float64, error) { return p.net.Initial(p.params, seed) }
+
+// Table returns the table of the network of which a batch reads few rows, or nil.
+func (p *Problem) Table() *param.Entry {
+	if n, ok := p.net.(sparse); ok {
+		return n.table()
+	}
+	return nil
+}
+
+// Rows returns the rows of Table that a batch on the device reads, int32 and all different.
+func (p *Problem) Rows(part *batch.Micro, d *batch.Device) gpu.Buffer {
+	return p.net.(sparse).rows(part.Detail.(*prepared).packed, d)
+}
 
 // prepared is what a micro-batch remembers.
 type prepared struct {

@@ -1,6 +1,7 @@
 package downstream
 
 import (
+	"tapweight/gpu"
 	"tapweight/model/batch"
 	"tapweight/model/param"
 	"tapweight/model/tape"
@@ -122,6 +123,12 @@ func (n *Transformer) Embed(t *tape.Tape, packed any, d *batch.Device, pass tape
 func (n *Transformer) Predict(t *tape.Tape, packed any, d *batch.Device, pass tape.Pass) *tape.Var {
 	p := packed.(packedTexts)
 	return n.Head.Forward(t, n.gather(t, p, p.first, d, pass), pass)
+}
+
+func (n *Transformer) table() *param.Entry { return n.Encoder.Embeddings() }
+
+func (n *Transformer) rows(packed any, d *batch.Device) gpu.Buffer {
+	return packed.(packedTexts).Embedded(d)
 }
 
 func (n *Transformer) gather(t *tape.Tape, p packedTexts, rows batch.Sparse, d *batch.Device, pass tape.Pass) *tape.Var {

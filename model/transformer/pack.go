@@ -131,6 +131,9 @@ func (p *Packed) PackMean(h *batch.Host) batch.Sparse {
 	return batch.PackSparse(h, p.Tokens(), p.Start, col, weight, nil, false)
 }
 
+// Embedded returns the rows of Encoder.Embeddings that the tokens read, int32, ascending and all different.
+func (p *Packed) Embedded(d *batch.Device) gpu.Buffer { return d.Ints(p.distinct) }
+
 func (p *Packed) lookup(d *batch.Device) tape.Lookup {
 	n := p.distinct.Len()
 	return tape.Lookup{

@@ -459,6 +459,7 @@ func writeSummary(dir string, s *Summary) error {
 
 // score evaluates ω on molecules of the task.
 func (r *run) score(index []int) (metric.Result, error) {
+	r.sys.Settle()
 	p, err := level.NewPredictor(r.b, r.fin.Params(), r.sys.Omega.Value, r.sys.Omega.Running)
 	if err != nil {
 		return metric.Result{}, err

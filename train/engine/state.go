@@ -75,6 +75,7 @@ func (r *run) write(path, prefix string, vs []named, metadata map[string]string)
 // save writes a checkpoint: first the vectors under a name of their own, then the state file that points to them. Whenever the
 // process dies, the state file names a complete set.
 func (r *run) save() error {
+	r.sys.Settle()
 	if err := r.b.Sync(); err != nil {
 		return err
 	}

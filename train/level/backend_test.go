@@ -34,7 +34,7 @@ func iterate(t *testing.T, b gpu.Backend, c setup) level.Scalars {
 	return r
 }
 
-func openCPU(t *testing.T, threads int) gpu.Backend {
+func openCPU(t testing.TB, threads int) gpu.Backend {
 	t.Helper()
 	b, err := cpu.Open(threads)
 	if err != nil {

@@ -15,6 +15,11 @@ func (s *System) FinetuneStep(parts []*batch.Micro, last bool) error {
 	s.finParts, s.finHeld = parts, nil
 	s.finPass = tape.Pass{States: n.Running, Batch: true, Update: true, Drop: true, Momentum: n.statMomentum(),
 		Dropout: gpu.Key{Seed: s.Opts.Seed, Step: uint32(n.Step), Stream: streamFinetune}}
+	n.Batches++
+	if s.retraining && s.late != nil && len(parts) == 1 && !last {
+		return s.lateStep(parts[0])
+	}
+	s.Settle()
 	if err := s.finetuneGradient(n.Value, n.Grad, s.ftLoss, s.finPass); err != nil {
 		return err
 	}
@@ -22,25 +27,35 @@ func (s *System) FinetuneStep(parts []*batch.Micro, last bool) error {
 		s.B.Prox(n.encoder(n.Grad), n.encoder(n.Value), s.Theta.encoder(s.Theta.Value), s.Opts.Gamma, s.prox)
 	}
 	n.update(last && s.Opts.Jacobian == Optimizer)
-	n.Batches++
 	return nil
 }
 
 // finetuneGradient overwrites grad with ∇L_ft at value on the last finetuning batch.
 func (s *System) finetuneGradient(value, grad, loss gpu.Buffer, pass tape.Pass) error {
 	s.B.Fill(grad, 0)
+	return s.addFinetuneGradient(value, grad, loss, pass)
+}
+
+// addFinetuneGradient is finetuneGradient where grad is zero already.
+func (s *System) addFinetuneGradient(value, grad, loss gpu.Buffer, pass tape.Pass) error {
 	for _, part := range s.finParts {
-		if part != s.finHeld {
-			if err := s.dFin.Upload(&part.Host); err != nil {
-				return err
-			}
-			s.finHeld = part
+		if err := s.holdFinetune(part); err != nil {
+			return err
 		}
 		s.work.Start(s.Omega.Params.Bind(value), true)
 		l := s.Fin.Loss(s.work, part, s.dFin, pass, loss)
 		s.work.Backward(s.Omega.Params.Bind(grad), false, tape.Seed{Loss: l})
 	}
 	return nil
+}
+
+// holdFinetune has a part of the finetuning batch on the device.
+func (s *System) holdFinetune(part *batch.Micro) error {
+	if part == s.finHeld {
+		return nil
+	}
+	s.finHeld = part
+	return s.dFin.Upload(&part.Host)
 }
 
 // validationPass normalises by the validation batch's own statistics, as the reference does: running statistics lag behind ω,
@@ -52,6 +67,7 @@ func (s *System) validationPass() tape.Pass {
 // ValidationStep leaves the validation loss and its gradient with respect to ω.
 func (s *System) ValidationStep(part *batch.Micro) error {
 	defer s.start(timeValidation)()
+	s.Settle()
 	s.B.Fill(s.valLoss, 0)
 	s.B.Fill(s.valGrad, 0)
 	if err := s.dVal.Upload(&part.Host); err != nil {
@@ -68,6 +84,7 @@ func (s *System) ValidationStep(part *batch.Micro) error {
 
 // ValidationLoss returns the validation loss of the current ω without a gradient.
 func (s *System) ValidationLoss(part *batch.Micro) (float64, error) {
+	s.Settle()
 	s.B.Fill(s.valLoss, 0)
 	if err := s.dVal.Upload(&part.Host); err != nil {
 		return 0, err

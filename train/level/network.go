@@ -137,15 +137,27 @@ func (n *Network) encoder(v gpu.Buffer) gpu.Buffer { return v.Slice(0, n.Params.
 // from the first steps on, PyTorch's 0.1 later.
 func (n *Network) statMomentum() float64 { return math.Max(0.1, 1/float64(1+n.Batches)) }
 
-// update takes one optimiser step along Grad. With jac it leaves d value'/d gradient in Jac.
-func (n *Network) update(jac bool) {
-	u := gpu.Update{Rule: n.Opt.Rule, P: n.Value, G: n.Grad, M: n.Moment, V: n.Second, Rates: n.Opt.Rates(n.Step, n.Total),
-		Momentum: n.Opt.Momentum, Beta1: n.Opt.Beta1, Beta2: n.Opt.Beta2, Eps: n.Opt.Eps, WeightDecay: n.Opt.WeightDecay}
+// rule is the optimiser's arithmetic over the whole vector.
+func (n *Network) rule() gpu.Update {
+	return gpu.Update{Rule: n.Opt.Rule, P: n.Value, G: n.Grad, M: n.Moment, V: n.Second, Momentum: n.Opt.Momentum,
+		Beta1: n.Opt.Beta1, Beta2: n.Opt.Beta2, Eps: n.Opt.Eps, WeightDecay: n.Opt.WeightDecay}
+}
+
+// next is the next step along Grad.
+func (n *Network) next() gpu.Update {
+	u := n.rule()
+	u.Rates = n.Opt.Rates(n.Step, n.Total)
 	if n.clips {
 		n.b.Dot(n.norm2, 1, n.Grad, n.Grad, false)
 		n.b.ClipScale(n.scale, n.norm2, n.Opt.Clip)
 		u.GradScale = n.scale
 	}
+	return u
+}
+
+// update takes one optimiser step along Grad. With jac it leaves d value'/d gradient in Jac.
+func (n *Network) update(jac bool) {
+	u := n.next()
 	if jac {
 		u.Jac = n.Jac
 	}

@@ -28,7 +28,8 @@ func (s *System) BeginRetraining(opt optim.Config, total int) error {
 
 // SetRetraining switches to the settings of retraining without touching the state: for a resumed run.
 func (s *System) SetRetraining(opt optim.Config, total int) {
-	s.Opts.Gamma = 0
+	s.Settle()
+	s.retraining, s.Opts.Gamma = true, 0
 	s.Omega.Opt, s.Omega.Total = opt, total
 	s.Omega.clips = opt.Clip > 0
 }

@@ -31,6 +31,7 @@ func (s *System) state() []gpu.Buffer {
 
 // Save copies the state into snap, allocating it when nil.
 func (s *System) Save(snap *Snapshot) (*Snapshot, error) {
+	s.Settle()
 	vectors := s.state()
 	if snap == nil {
 		snap = &Snapshot{}
@@ -53,6 +54,7 @@ func (s *System) Save(snap *Snapshot) (*Snapshot, error) {
 
 // Restore brings a saved state back.
 func (s *System) Restore(snap *Snapshot) {
+	s.Settle()
 	for i, v := range s.state() {
 		s.B.Copy(v, snap.vectors[i])
 	}

@@ -62,6 +62,9 @@ type System struct {
 	finHeld   *batch.Micro // of them, the one on the device
 	finPass   tape.Pass
 
+	retraining bool
+	late       *late // nil where no steps are put off
+
 	scratch gpu.Buffer // (4)
 	scalars gpu.Buffer // (Options.Rows, …) numbers of the iterations since the last Read
 	rows    []iteration
@@ -152,7 +155,7 @@ func (s *System) allocate() error {
 	}
 	err := errors.Join(
 		get(&s.headGrad, theta-enc), get(&s.valGrad, max(theta, omega)), get(&s.Lambda, k),
-		get(&s.scalars, s.Opts.Rows*(4*k+4+parts*parts)), get(&s.scratch, 4))
+		get(&s.scalars, s.Opts.Rows*(4*k+4+parts*parts)), get(&s.scratch, 4), s.allocateLate())
 	if old {
 		err = errors.Join(err, get(&s.before, theta))
 	}

@@ -35,6 +35,12 @@ func vocabulary(t testing.TB) *text.Tokenizer {
 			}
 		}
 	}
+	return tokenizer(t, tokens)
+}
+
+// tokenizer opens a tokenizer with the given vocabulary.
+func tokenizer(t testing.TB, tokens []string) *text.Tokenizer {
+	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "vocab.txt"), []byte(strings.Join(tokens, "\n")+"\n"), 0o644); err != nil {
 		t.Fatal(err)
