@@ -205,5 +205,5 @@ TW_DEV void linear_ce_tangent(const tw_slopes_args &a, void *scratch) {
     return s;
   });
 }
-TW_KERNEL(kThreads) tw_linear_ce_tangent_v4_f32(tw_slopes_args a, void *scratch) { linear_ce_tangent<4>(a, scratch); }
-TW_KERNEL(kThreads) tw_linear_ce_tangent_v1_f32(tw_slopes_args a, void *scratch) { linear_ce_tangent<1>(a, scratch); }
+TW_KERNEL(kThreads, 2) tw_linear_ce_tangent_v4_f32(tw_slopes_args a, void *scratch) { linear_ce_tangent<4>(a, scratch); }
+TW_KERNEL(kThreads, 2) tw_linear_ce_tangent_v1_f32(tw_slopes_args a, void *scratch) { linear_ce_tangent<1>(a, scratch); }
