@@ -11,7 +11,7 @@ SOURCES := $(shell find kernels gpu model train cli -name '*.go' -o -name '*.cc'
 .PHONY: help deps build demo demo-text test race lint fmt fuzz clean
 .PHONY: kernels compilers cuda emu test-cuda gates gpu-check
 .PHONY: minilm hf-check
-.PHONY: bench bench-peers projection controls experiments experiments-text
+.PHONY: bench bench-peers bench-peers-text projection controls experiments experiments-text
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -143,12 +143,20 @@ bench: build ## kernels and whole iterations on this machine
 	./tapweight bench iteration --preset paper --optimizer sgd --objectives cluster-100,cluster-1000,cluster-10000,mask-atom,contrast
 	./tapweight bench iteration --preset paper --optimizer sgd --objectives cluster-100,cluster-1000,cluster-10000,mask-atom,contrast --compress=false --rounds 3
 
-bench-peers: build ## iterations and embedding against PyTorch, interleaved (half an hour; downloads PyTorch)
-	@test -x $(BUILD)/peers-venv/bin/python || python3 -m venv $(BUILD)/peers-venv
-	@$(BUILD)/peers-venv/bin/pip install -q -r bench/peers/requirements.txt
-	@$(BUILD)/peers-venv/bin/pip install -q --ignore-requires-python --no-deps betty-ml==0.2.1 # asks for an older Python; runs
+PEERS_VENV := $(BUILD)/peers-venv
+$(PEERS_VENV)/ready: bench/peers/requirements.txt
+	@test -x $(PEERS_VENV)/bin/python || python3 -m venv $(PEERS_VENV)
+	@$(PEERS_VENV)/bin/pip install -q -r $<
+	@$(PEERS_VENV)/bin/pip install -q --ignore-requires-python --no-deps betty-ml==0.2.1 # asks for an older Python; runs
+	touch $@
+
+bench-peers: build $(PEERS_VENV)/ready ## iterations and embedding against PyTorch, interleaved (half an hour; downloads PyTorch)
 	mkdir -p $(BUILD)/peers
-	$(BUILD)/peers-venv/bin/python bench/peers/compare.py ./tapweight $(BUILD)/peers bench/results/peers.md $(PEERS)
+	$(PEERS_VENV)/bin/python bench/peers/compare.py molecules ./tapweight $(BUILD)/peers bench/results/peers.md $(PEERS)
+
+bench-peers-text: build minilm $(PEERS_VENV)/ready ## iterations over texts against PyTorch, interleaved (half an hour; needs TAPWEIGHT_DATA)
+	mkdir -p $(BUILD)/peers
+	$(PEERS_VENV)/bin/python bench/peers/compare.py text ./tapweight $(BUILD)/peers bench/results/peers-text.md $(PEERS)
 
 projection: build ## what an iteration would take on GPUs, from counts, into bench/results/projection.md
 	$(GO) run ./bench/projection > $(BUILD)/projection.md && mv $(BUILD)/projection.md bench/results/projection.md

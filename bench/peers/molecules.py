@@ -9,46 +9,13 @@ Variants
   embed      a row per molecule of the whole set that `tapweight bench embed --out` wrote, PyTorch Geometric, in evaluation mode
 Prints one JSON object per round on standard output.
 """
-import argparse
 import json
-import resource
-import struct
-import time
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch_geometric.nn import MessagePassing
 
-
-def now():
-    """Seconds, after what was queued on a GPU is done."""
-    if torch.get_default_device().type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
-
-
-def peak():
-    """The most bytes in use so far, of the GPU or of the process."""
-    if torch.get_default_device().type == "cuda":
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def load(path):
-    """Reads a safetensors file of F32 and I32 tensors."""
-    raw = open(path, "rb").read()
-    n = struct.unpack("<Q", raw[:8])[0]
-    head = json.loads(raw[8 : 8 + n])
-    out = {}
-    for name, t in head.items():
-        if name == "__metadata__":
-            continue
-        lo, hi = t["data_offsets"]
-        a = np.frombuffer(raw, dtype={"F32": np.float32, "I32": np.int32}[t["dtype"]], count=(hi - lo) // 4, offset=8 + n + lo)
-        a = a.reshape(t["shape"])
-        out[name] = torch.from_numpy(a.astype(np.int64) if t["dtype"] == "I32" else a.copy()).to(torch.get_default_device())
-    return out
+from common import Levels, arguments, load, now, parse, peak, report
 
 
 class View:
@@ -147,7 +114,7 @@ def fill(encoder, t, prefix):
         put(encoder.norm[i].bias, at + "norm.bias")
 
 
-class Iteration:
+class Iteration(Levels):
     clusters = ["cluster-100", "cluster-1000", "cluster-10000"]
 
     def __init__(self, path, pyg, gamma):
@@ -156,9 +123,10 @@ class Iteration:
         layers = sum(1 for n in t if n.startswith("theta/encoder.layers.") and n.endswith("norm.weight"))
         width = t["theta/encoder.atom.weight"].shape[1]
         self.views = {n: View(t, "view." + n) for n in ["clean", "masked-atoms", "augmented-a", "augmented-b", "finetune", "validation"]}
-        self.theta, self.omega = Encoder(layers, width, pyg), Encoder(layers, width, pyg)
-        fill(self.theta, t, "theta/")
-        fill(self.omega, t, "omega/")
+        self.pretrained, self.finetuned = Encoder(layers, width, pyg), Encoder(layers, width, pyg)
+        fill(self.pretrained, t, "theta/")
+        fill(self.finetuned, t, "omega/")
+        self.theta, self.omega = list(self.pretrained.parameters()), list(self.finetuned.parameters())
         grad = lambda n: t[n].clone().requires_grad_()
         self.heads = {n: [grad(f"theta/heads.{n}.weight"), grad(f"theta/heads.{n}.bias")] for n in self.clusters + ["mask-atom"]}
         self.proj = [grad(f"theta/heads.contrast.{i}.{p}") for i in (0, 2) for p in ("weight", "bias")]
@@ -166,23 +134,23 @@ class Iteration:
         self.names = self.clusters + ["mask-atom", "contrast"]
         self.logits = torch.zeros(5)
         self.opt_theta = torch.optim.SGD(self.theta_params(), lr=0.05, momentum=0.9)
-        self.opt_omega = torch.optim.SGD(list(self.omega.parameters()) + self.head, lr=0.01, momentum=0.9)
+        self.opt_omega = torch.optim.SGD(self.omega + self.head, lr=0.01, momentum=0.9)
 
     def theta_params(self):
-        return list(self.theta.parameters()) + [p for h in self.heads.values() for p in h] + self.proj
+        return self.theta + [p for h in self.heads.values() for p in h] + self.proj
 
     def clean(self):
         v = self.views["clean"]
-        z = self.theta.pool(v, self.theta(v))
+        z = self.pretrained.pool(v, self.pretrained(v))
         return [F.cross_entropy(F.linear(z, *self.heads[n]), self.t["target." + n]) for n in self.clusters]
 
     def mask(self):
         v = self.views["masked-atoms"]
-        h = self.theta(v)[self.t["mask.atom"]]
+        h = self.pretrained(v)[self.t["mask.atom"]]
         return [F.cross_entropy(F.linear(h, *self.heads["mask-atom"]), self.t["mask.element"])]
 
     def contrast(self):
-        z = torch.cat([self.theta.pool(self.views[n], self.theta(self.views[n])) for n in ("augmented-a", "augmented-b")])
+        z = torch.cat([self.pretrained.pool(self.views[n], self.pretrained(self.views[n])) for n in ("augmented-a", "augmented-b")])
         z = F.linear(F.relu(F.linear(z, self.proj[0], self.proj[1])), self.proj[2], self.proj[3])
         z = z / (z.pow(2).sum(1, keepdim=True) + 1e-12).sqrt()
         s = (z @ z.T / 0.1).fill_diagonal_(float("-inf"))
@@ -194,94 +162,20 @@ class Iteration:
 
     def task(self, name):
         v = self.views[name]
-        return F.mse_loss(F.linear(self.omega.pool(v, self.omega(v)), *self.head)[:, 0], self.t["target." + name])
+        return F.mse_loss(F.linear(self.finetuned.pool(v, self.finetuned(v)), *self.head)[:, 0], self.t["target." + name])
 
-    def prox(self):
-        return self.gamma * sum((a - b).pow(2).sum() for a, b in zip(self.omega.parameters(), self.theta.parameters()))
+    def evaluate(self, on):
+        self.freeze(self.finetuned, on)
 
     def freeze(self, encoder, on):
+        """Normalises with the batch's own statistics, which then do not enter the running ones."""
         for m in encoder.norm:
             m.momentum = 0.0 if on else 0.1
-
-    def finetune(self):
-        self.opt_omega.zero_grad(set_to_none=True)
-        loss = self.task("finetune")
-        ref = [p.detach() for p in self.theta.parameters()]
-        (loss + self.gamma * sum((a - b).pow(2).sum() for a, b in zip(self.omega.parameters(), ref))).backward()
-        self.opt_omega.step()
-        return loss.item()
-
-    def validation(self):
-        # Normalised with the batch's own statistics, which do not enter the running ones.
-        self.freeze(self.omega, True)
-        loss = self.task("validation")
-        v = torch.autograd.grad(loss, list(self.omega.parameters()))
-        self.freeze(self.omega, False)
-        return loss.item(), v
-
-    def weighted(self, losses, lam):
-        self.opt_theta.zero_grad(set_to_none=True)
-        sum(l * w for l, w in zip(losses, lam)).backward()
-        self.opt_theta.step()
-
-    def finish(self, h, lam):
-        self.logits -= 1.0 * lam * (h - (lam * h).sum())
-
-    def run_plain(self):
-        lam = torch.softmax(self.logits, 0)
-        start = now()
-        losses = self.losses()
-        self.weighted(losses, lam)
-        mid = now()
-        ft = self.finetune()
-        return dict(pretrain=mid - start, finetune=now() - mid), [l.item() for l in losses], ft, None, None
-
-    def run_reference(self):
-        lam = torch.softmax(self.logits, 0)
-        t0 = now()
-        losses = self.losses()
-        self.weighted(losses, lam)
-        t1 = now()
-        ft = self.finetune()
-        t2 = now()
-        val, v = self.validation()
-        t3 = now()
-        # Pair one: gradient with respect to theta of the finetuning loss at omega +- eps v.
-        omega, theta = list(self.omega.parameters()), list(self.theta.parameters())
-        eps = 0.01 / torch.cat([x.reshape(-1) for x in v]).norm()
-        grads = []
-        for side, back in ((1, -2), (-1, 1)):
-            with torch.no_grad():
-                for p, d in zip(omega, v):
-                    p.add_(d, alpha=float(eps) * (1 if side == 1 else -2))
-            loss = self.task("finetune") + self.prox()
-            grads.append(torch.autograd.grad(loss, theta))
-        with torch.no_grad():
-            for p, d in zip(omega, v):
-                p.add_(d, alpha=float(eps))
-        u = [-(a - b) / (2 * eps) for a, b in zip(*grads)]
-        # Pair two: gradient with respect to the logits of the weighted loss at theta +- eps u.
-        eps = 0.01 / torch.cat([x.reshape(-1) for x in u]).norm()
-        sides = []
-        for step in (1, -2):
-            with torch.no_grad():
-                for p, d in zip(theta, u):
-                    p.add_(d, alpha=float(eps) * step)
-            a = self.logits.clone().requires_grad_()
-            total = (torch.stack(self.losses()) * torch.softmax(a, 0)).sum()
-            sides.append(torch.autograd.grad(total, a)[0])
-        with torch.no_grad():
-            for p, d in zip(theta, u):
-                p.add_(d, alpha=float(eps))
-        h = -(sides[0] - sides[1]) / (2 * eps)
-        self.logits -= h
-        t4 = now()
-        return dict(pretrain=t1 - t0, finetune=t2 - t1, validation=t3 - t2, hypergradient=t4 - t3), [l.item() for l in losses], ft, val, h.tolist()
 
     def run_strong(self):
         lam = torch.softmax(self.logits, 0)
         t0 = now()
-        enc = list(self.theta.parameters())
+        enc = self.theta
         self.opt_theta.zero_grad(set_to_none=True)
         before = [p.detach().clone() for p in enc]
         # The clean graph: one weighted backward pass; its derivatives come from a forward pair later.
@@ -310,12 +204,12 @@ class Iteration:
         after = [p.detach().clone() for p in enc]
         values = []
         with torch.no_grad():
-            self.freeze(self.theta, True)
+            self.freeze(self.pretrained, True)
             for side in (1, -1):
                 for p, b, d in zip(enc, before, w):
                     p.copy_(b + side * eps * d)
                 values.append([l.item() for l in self.clean()])
-            self.freeze(self.theta, False)
+            self.freeze(self.pretrained, False)
             for p, a in zip(enc, after):
                 p.copy_(a)
         for i in range(3):
@@ -327,7 +221,7 @@ class Iteration:
 
 
 def betty_steps(it):
-    """Yields (seconds, losses, finetuning loss, validation loss, h) of one iteration after another."""
+    """Yields what Levels.run_plain returns, of one iteration after another."""
     import logging
 
     from betty.configs import Config, EngineConfig
@@ -345,13 +239,13 @@ def betty_steps(it):
     class Theta(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.encoder = it.theta
+            self.encoder = it.pretrained
             self.rest = torch.nn.ParameterList([p for h in it.heads.values() for p in h] + it.proj)
 
     class Omega(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.encoder = it.omega
+            self.encoder = it.finetuned
             self.head = torch.nn.ParameterList(it.head)
 
     class Step(ImplicitProblem):
@@ -368,13 +262,13 @@ def betty_steps(it):
         def training_step(self, batch):
             loss = it.task("finetune")
             seen.setdefault("finetune", loss.item())
-            return loss + it.prox()
+            return loss + it.prox(it.theta)
 
     class Reweight(Step):
         def training_step(self, batch):
-            it.freeze(it.omega, True)
+            it.evaluate(True)
             loss = it.task("validation")
-            it.freeze(it.omega, False)
+            it.evaluate(False)
             seen.setdefault("validation", loss.item())
             return loss
 
@@ -395,7 +289,7 @@ def betty_steps(it):
         start = now()
         engine.train_step()
         took = now() - start
-        yield took, seen["pretrain"], seen["finetune"], seen["validation"], (before - weights.logits.detach()).tolist()
+        yield dict(iteration=took), seen["pretrain"], seen["finetune"], seen["validation"], (before - weights.logits.detach()).tolist()
 
 
 def embed(path, rounds):
@@ -446,32 +340,11 @@ def embed(path, rounds):
 
 
 def main():
-    p = argparse.ArgumentParser()
-    p.add_argument("batch")
-    p.add_argument("--variant", choices=["reference", "betty", "strong", "plain", "embed"], required=True)
-    p.add_argument("--rounds", type=int, default=1)
-    p.add_argument("--threads", type=int, default=2)
-    p.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    p.add_argument("--gamma", type=float, default=1e-3)
-    a = p.parse_args()
-    torch.set_num_threads(a.threads)
-    torch.set_default_device(a.device)
-    torch.manual_seed(0)
+    a = parse(arguments(["reference", "betty", "strong", "plain", "embed"]))
     if a.variant == "embed":
         return embed(a.batch, a.rounds)
     it = Iteration(a.batch, a.variant == "reference", a.gamma)
-    betty = betty_steps(it) if a.variant == "betty" else None
-    for r in range(a.rounds + 1):
-        if betty:
-            took, losses, ft, val, h = next(betty)
-            ms = dict(iteration=took)
-        else:
-            ms, losses, ft, val, h = getattr(it, "run_" + a.variant)()
-        ms = {k: 1000 * v for k, v in ms.items()}
-        ms["total"] = sum(ms.values())
-        out = dict(variant=a.variant, round=r, warmup=r == 0, ms=ms, losses=dict(zip(it.names, losses), finetune=ft, validation=val), h=h,
-                   peak_bytes=peak(), torch=torch.__version__, threads=a.threads)
-        print(json.dumps(out), flush=True)
+    report(a, it.names, betty_steps(it).__next__ if a.variant == "betty" else getattr(it, "run_" + a.variant))
 
 
 main()

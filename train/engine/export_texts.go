@@ -10,10 +10,10 @@ import (
 	"tapweight/model/transformer"
 )
 
-// exportBatch writes the sequences of every objective and of the labelled batches, with targets. The format is described in
-// bench/peers/README.md.
+// exportBatch writes the number of attention heads, the sequences of every objective and of the labelled batches, and targets.
+// The format is described in bench/peers/README.md.
 func (c *texts) exportBatch(pre pretraining, part *batch.Micro, t *Task, labelled map[string][]int) ([]checkpoint.Tensor, error) {
-	var ts []checkpoint.Tensor
+	ts := []checkpoint.Tensor{intTensor("heads", []int{1}, []int32{int32(c.cfg.Heads)})}
 	for _, e := range pre.(*pretext.Problem).Export(part) {
 		ts = append(ts, exportSequences(e.Objective, e.Sequences)...)
 		for _, name := range slices.Sorted(maps.Keys(e.Labels)) {
