@@ -20,7 +20,7 @@ func TestUnusable(t *testing.T) {
 	for name, c := range map[string]struct{ env, want []string }{
 		"driver too old":      {[]string{"TAPWEIGHT_EMU_VERSION=11040"}, []string{"no CUDA device", "supports CUDA 11.4", "12.0 or newer is needed"}},
 		"no device":           {[]string{"TAPWEIGHT_EMU_DEVICES=0"}, []string{"no CUDA device", "cuInit: CUDA_ERROR_NO_DEVICE"}},
-		"a module is refused": {[]string{"TAPWEIGHT_EMU_FAIL=cuModuleLoadDataEx:1", "TAPWEIGHT_EMU_FAIL_CODE=218"}, []string{"cuda:0", "the module of dense kernels", "CUDA_ERROR_INVALID_PTX (218)"}},
+		"a module is refused": {[]string{"TAPWEIGHT_EMU_FAIL=cuModuleLoadDataEx:1", "TAPWEIGHT_EMU_FAIL_CODE=218"}, []string{"cuda:0", "the module of attention kernels", "CUDA_ERROR_INVALID_PTX (218)"}},
 		"no memory":           {[]string{"TAPWEIGHT_EMU_MEMORY=1000"}, []string{"cuda:0", "CUDA_ERROR_OUT_OF_MEMORY", "bytes asked for"}},
 	} {
 		t.Run(name, func(t *testing.T) {
