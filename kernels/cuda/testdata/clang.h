@@ -46,6 +46,7 @@ static __device__ inline float __fadd_rn(float a, float b) { return __nvvm_add_r
 static __device__ inline float __fsub_rn(float a, float b) { return __nvvm_add_rn_f(a, -b); }
 static __device__ inline float __fmul_rn(float a, float b) { return __nvvm_mul_rn_f(a, b); }
 static __device__ inline float __fdiv_rn(float a, float b) { return __nvvm_div_rn_f(a, b); }
+static __device__ inline float __fsqrt_rn(float a) { return __nvvm_sqrt_rn_f(a); }
 static __device__ inline float fmaf(float a, float b, float c) { return __nvvm_fma_rn_f(a, b, c); }
 static __device__ inline float sqrtf(float x) { return __nvvm_sqrt_rn_f(x); }
 static __device__ inline double sqrt(double x) { return __nvvm_sqrt_rn_d(x); }
