@@ -4,7 +4,12 @@
 // device buffers.
 package batch
 
-import "tapweight/gpu"
+import (
+	"hash/fnv"
+	"math/rand/v2"
+
+	"tapweight/gpu"
+)
 
 // Ints and Floats refer to arrays inside a batch.
 type (
@@ -111,3 +116,21 @@ func (d *Device) Close() {
 
 // HostInts views an array before it is uploaded.
 func (h *Host) HostInts(r Ints) []int32 { return h.ints[r.off : r.off+r.n] }
+
+// Stream returns the random stream named by what it is for, at a step.
+func Stream(seed uint64, step uint32, name string) *rand.Rand {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	return rand.New(rand.NewPCG(seed^0x9e3779b97f4a7c15*uint64(step+1), h.Sum64()))
+}
+
+// Means returns what the terms of each loss are multiplied with for their mean: 1 by their number over the whole batch, 0 without.
+func Means(counts []float64) []float64 {
+	scale := make([]float64, len(counts))
+	for i, n := range counts {
+		if n > 0 {
+			scale[i] = 1 / n
+		}
+	}
+	return scale
+}

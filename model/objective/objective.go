@@ -7,15 +7,13 @@
 package objective
 
 import (
-	"fmt"
 	"math/rand/v2"
-	"sort"
-	"strings"
 
 	"tapweight/gpu"
 	"tapweight/model/batch"
 	"tapweight/model/gnn"
 	"tapweight/model/param"
+	"tapweight/model/registry"
 	"tapweight/model/tape"
 )
 
@@ -87,46 +85,18 @@ func (l linear) apply(t *tape.Tape, x *tape.Var, act gpu.Act) *tape.Var {
 	return t.Linear(x, t.Param(l.w), t.Param(l.b), act)
 }
 
-// constructor makes an objective for a pool.
-type constructor struct {
-	about string
-	make  func(*Pool) (Objective, error)
-}
-
-var registry = map[string]constructor{}
+var registered = registry.Registry[func(*Pool) (Objective, error)]{}
 
 // register makes an objective known under a name. about is one line with its source.
 func register(name, about string, make func(*Pool) (Objective, error)) {
-	registry[name] = constructor{about, make}
+	registered.Register(name, about, make)
 }
 
 // Names lists the known objectives in alphabetical order.
-func Names() []string {
-	var names []string
-	for n := range registry {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	return names
-}
+func Names() []string { return registered.Names() }
 
 // About returns an objective's one-line description.
-func About(name string) string { return registry[name].about }
+func About(name string) string { return registered.About(name) }
 
 // Check reports an unknown or repeated name.
-func Check(names []string) error {
-	seen := map[string]bool{}
-	for _, n := range names {
-		if _, ok := registry[n]; !ok {
-			return fmt.Errorf("objective %q is not one of %s", n, strings.Join(Names(), ", "))
-		}
-		if seen[n] {
-			return fmt.Errorf("objective %q is listed twice", n)
-		}
-		seen[n] = true
-	}
-	if len(names) == 0 {
-		return fmt.Errorf("no objective given; choose from %s", strings.Join(Names(), ", "))
-	}
-	return nil
-}
+func Check(names []string) error { return registered.Check(names) }

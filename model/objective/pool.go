@@ -2,8 +2,6 @@ package objective
 
 import (
 	"errors"
-	"hash/fnv"
-	"math/rand/v2"
 
 	"tapweight/model/molecule"
 )
@@ -19,10 +17,3 @@ type Pool struct {
 }
 
 var errNoOverlap = errors.New("no molecule of the pool is a training molecule of the task; give a pool that holds some")
-
-// stream returns the random stream named by what it is for, at a step.
-func stream(seed uint64, step uint32, name string) *rand.Rand {
-	h := fnv.New64a()
-	h.Write([]byte(name))
-	return rand.New(rand.NewPCG(seed^0x9e3779b97f4a7c15*uint64(step+1), h.Sum64()))
-}

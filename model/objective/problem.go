@@ -40,7 +40,7 @@ func NewProblem(pool *Pool, cfg gnn.Config, names []string, compress bool) (*Pro
 	p.params.EndEncoder()
 	p.states.EndEncoder()
 	for _, name := range names {
-		o, err := registry[name].make(pool)
+		o, err := registered.Make(name)(pool)
 		if err != nil {
 			return nil, fmt.Errorf("objective %s: %w", name, err)
 		}
@@ -124,7 +124,7 @@ func (p *Problem) Prepare(step uint32, index []int, micro int) ([]*batch.Micro, 
 	random := func(kind, name string) *rand.Rand {
 		key := kind + " " + name + " 0"
 		if streams[key] == nil {
-			streams[key] = stream(p.pool.Seed, step, key)
+			streams[key] = batch.Stream(p.pool.Seed, step, key)
 		}
 		return streams[key]
 	}
@@ -141,13 +141,7 @@ func (p *Problem) Prepare(step uint32, index []int, micro int) ([]*batch.Micro, 
 	}
 	for _, part := range parts {
 		d := part.Detail.(*prepared)
-		for _, n := range counts {
-			scale := 0.0
-			if n > 0 {
-				scale = 1 / n
-			}
-			d.scale = append(d.scale, scale)
-		}
+		d.scale = batch.Means(counts)
 	}
 	return parts, nil
 }

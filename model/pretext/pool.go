@@ -1,10 +1,5 @@
 package pretext
 
-import (
-	"hash/fnv"
-	"math/rand/v2"
-)
-
 // Pool is the text to pretrain on: segments (sentences or short texts) in order, each of a document.
 type Pool struct {
 	Seed   uint64
@@ -39,11 +34,4 @@ func (p *Pool) Next(i int) (ids []int32, ok bool) {
 		return nil, false
 	}
 	return p.Segment(i + 1), true
-}
-
-// stream returns the random stream named by what it is for, at a step.
-func stream(seed uint64, step uint32, name string) *rand.Rand {
-	h := fnv.New64a()
-	h.Write([]byte(name))
-	return rand.New(rand.NewPCG(seed^0x9e3779b97f4a7c15*uint64(step+1), h.Sum64()))
 }

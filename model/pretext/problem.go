@@ -40,7 +40,7 @@ func NewProblem(pool *Pool, cfg transformer.Config, folder *transformer.Folder, 
 	p.params.EndEncoder()
 	p.states.EndEncoder()
 	for _, name := range names {
-		ob := registry[name].make()
+		ob := registered.Make(name)()
 		ob.Declare(p.params, "heads."+name, p.encoder)
 		p.objectives = append(p.objectives, ob)
 	}
@@ -106,7 +106,7 @@ func (p *Problem) Prepare(step uint32, index []int, micro int) ([]*batch.Micro, 
 	// A stream goes on from part to part, so that the parts' masks are those of the batch in one piece.
 	streams := make([]*rand.Rand, len(p.objectives))
 	for i, name := range p.names {
-		streams[i] = stream(p.pool.Seed, step, name)
+		streams[i] = batch.Stream(p.pool.Seed, step, name)
 	}
 	for m := range micro {
 		part, d := &batch.Micro{}, &prepared{}
@@ -126,13 +126,7 @@ func (p *Problem) Prepare(step uint32, index []int, micro int) ([]*batch.Micro, 
 	}
 	for _, part := range parts {
 		d := part.Detail.(*prepared)
-		for _, n := range counts {
-			scale := 0.0
-			if n > 0 {
-				scale = 1 / n
-			}
-			d.scale = append(d.scale, scale)
-		}
+		d.scale = batch.Means(counts)
 	}
 	return parts, nil
 }
