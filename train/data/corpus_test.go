@@ -82,7 +82,7 @@ func TestReadCorpus(t *testing.T) {
 
 // TestCorpusKeepsDocumentsApart: sentences stay in the document of their text, and joining mixes none.
 func TestCorpusKeepsDocumentsApart(t *testing.T) {
-	tab, err := ReadTable(write(t, "t.csv", "p,q,y\nOne. Two.,Three,1\nFour. Five? Six,,0\n"), Columns{Text: []string{"p", "q"}, Labels: []string{"y"}})
+	tab, err := readTable(write(t, "t.csv", "p,q,y\nOne. Two.,Three,1\nFour. Five? Six,,0\n"), Columns{Text: []string{"p", "q"}, Labels: []string{"y"}})
 	if err != nil {
 		t.Fatal(err)
 	}

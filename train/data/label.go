@@ -62,7 +62,7 @@ const mostClasses = 100
 func (t *Table) understand(kind Kind) error {
 	if t.spelled == nil {
 		if t.Kind = kind; kind == "" {
-			t.Kind = InferKind(t.Labels)
+			t.Kind = inferKind(t.Labels)
 		}
 		return t.checkLabels()
 	}
@@ -91,7 +91,7 @@ func (t *Table) understand(kind Kind) error {
 		t.Labels[i][0] = v
 	}
 	if t.Kind = kind; kind == "" {
-		t.Kind = InferKind(t.Labels)
+		t.Kind = inferKind(t.Labels)
 		if !numbers || t.Kind == Regression && whole && len(index) <= mostClasses {
 			t.Kind = MultiClass
 		}
@@ -154,8 +154,8 @@ func (t *Table) CheckSeen(train []int, others ...[]int) error {
 	return nil
 }
 
-// InferKind tells the kind of a task from its labels: 0 and 1 only means classification.
-func InferKind(labels [][]float64) Kind {
+// inferKind tells the kind of a task from its labels: 0 and 1 only means classification.
+func inferKind(labels [][]float64) Kind {
 	for _, row := range labels {
 		for _, v := range row {
 			if !math.IsNaN(v) && v != 0 && v != 1 {

@@ -167,7 +167,11 @@ func (p Preset) in(dir string) (Preset, error) {
 	return p, nil
 }
 
-// Read reads the rows of a dataset, with the user's files of the validation and the test part, "" = none. A test file alone is
+// Read reads the rows of a dataset from .csv, .tsv or .jsonl files, plain or .gz. CSV has the quotes of RFC 4180. In TSV, quotes
+// are text; only around a whole name, label or SMILES they are taken off. In JSONL each line is an object and a column is a key
+// of the first.
+//
+// The rows may come with the user's files of the validation and the test part, "" = none. A test file alone is
 // for split kind holdout.
 func (p Preset) Read(valid, test string) (*Table, error) {
 	columns := p.Columns

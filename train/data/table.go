@@ -15,6 +15,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -50,6 +51,12 @@ func (t *Table) Place(line int) (path string, at int) {
 		}
 	}
 	return f.path, line - f.before
+}
+
+// Row returns the row of a Line.
+func (t *Table) Row(line int) int {
+	row, _ := slices.BinarySearch(t.Line, line)
+	return row
 }
 
 // Keys returns what tells one row from another: its SMILES, or its texts.
@@ -156,15 +163,6 @@ func editDistance(a, b string) int {
 		}
 	}
 	return row[len(b)]
-}
-
-// ReadTable reads a .csv, .tsv or .jsonl file, plain or .gz. CSV has the quotes of RFC 4180. In TSV, quotes are text; only
-// around a whole name, label or SMILES they are taken off. In JSONL each line is an object and a column is a key of the first.
-func ReadTable(path string, c Columns) (*Table, error) { return readFiles([]source{{path, "", c}}) }
-
-// ReadParts reads the parts of a split from a file each, all with the columns of the first.
-func ReadParts(train, valid, test string, c Columns) (*Table, error) {
-	return readFiles([]source{{train, "train", c}, {valid, "valid", c}, {test, "test", c}})
 }
 
 // source is a file of a table and the part its rows are for, "" = its split column says.

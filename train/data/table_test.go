@@ -20,10 +20,15 @@ func write(t *testing.T, name, content string) string {
 	return path
 }
 
+// readTable reads a file of the user's own.
+func readTable(path string, c Columns) (*Table, error) {
+	return Preset{File: path, Columns: c}.Read("", "")
+}
+
 func TestReadTable(t *testing.T) {
 	path := write(t, "a.csv", "\xef\xbb\xbfname,smiles,y1,y2\r\n\"a, b\",CCO ,1.5,\r\nc,CC,-2,0\r\n")
 	for _, labels := range [][]string{{"y1", "y2"}, {"y2", "y1"}} {
-		tab, err := ReadTable(path, Columns{SMILES: "smiles", Labels: labels})
+		tab, err := readTable(path, Columns{SMILES: "smiles", Labels: labels})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,22 +60,22 @@ func TestReadTableErrors(t *testing.T) {
 		"smiles,y\nC\"C,1\n":      `a.csv:2:2: bare "`,
 		"smiles,y\n\"C,1\nCC,1\n": "a.csv:3:6: ",
 	} {
-		_, err := ReadTable(write(t, "a.csv", content), c)
+		_, err := readTable(write(t, "a.csv", content), c)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want %q", content, err, want)
 		}
 	}
-	if _, err := ReadTable(write(t, "a.csv.gz", "plain"), c); err == nil || !strings.Contains(err.Error(), "not a gzip file") {
+	if _, err := readTable(write(t, "a.csv.gz", "plain"), c); err == nil || !strings.Contains(err.Error(), "not a gzip file") {
 		t.Errorf("plain text named .gz: %v", err)
 	}
 	var z bytes.Buffer
 	w := gzip.NewWriter(&z)
 	w.Write([]byte("smiles,y\nC,1\n"))
 	w.Close()
-	if _, err := ReadTable(write(t, "a.csv.gz", z.String()), c); err != nil {
+	if _, err := readTable(write(t, "a.csv.gz", z.String()), c); err != nil {
 		t.Errorf("gzip: %v", err)
 	}
-	if _, err := ReadTable(write(t, "b.csv.gz", z.String()[:z.Len()-6]), c); err == nil || !strings.Contains(err.Error(), "damaged") {
+	if _, err := readTable(write(t, "b.csv.gz", z.String()[:z.Len()-6]), c); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Errorf("cut gzip: %v", err)
 	}
 }
@@ -78,7 +83,7 @@ func TestReadTableErrors(t *testing.T) {
 // TestTabsSeparateWhateverQuotesSay: in a .tsv file a lone quote is text and swallows nothing.
 func TestTabsSeparateWhateverQuotesSay(t *testing.T) {
 	c := Columns{SMILES: "smiles", Labels: []string{"y"}}
-	tab, err := ReadTable(write(t, "a.tsv", "name\tsmiles\ty\r\n\"5\" pipe\tC\t1\n\n\"\t\"CC\"\t2\n\"a \"\"b\"\"\"\tCCC\t\"3\"\n"), c)
+	tab, err := readTable(write(t, "a.tsv", "name\tsmiles\ty\r\n\"5\" pipe\tC\t1\n\n\"\t\"CC\"\t2\n\"a \"\"b\"\"\"\tCCC\t\"3\"\n"), c)
 	if err != nil || strings.Join(tab.SMILES, " ") != "C CC CCC" || tab.Labels[2][0] != 3 || !slices.Equal(tab.Line, []int{2, 4, 5}) {
 		t.Errorf("%+v %v", tab, err)
 	}
@@ -87,7 +92,7 @@ func TestTabsSeparateWhateverQuotesSay(t *testing.T) {
 		"smiles\ty\nC\t1\n\"CC\t1\t2\"\n":                    "a.tsv:3:1: 3 fields where the header has 2",
 		"smiles\ty\nC\t1\n" + strings.Repeat("C", maxLine+1): "a.tsv:3:1: ",
 	} {
-		if _, err := ReadTable(write(t, "a.tsv", content), c); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := readTable(write(t, "a.tsv", content), c); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
 		}
 	}
@@ -97,7 +102,7 @@ func TestTabsSeparateWhateverQuotesSay(t *testing.T) {
 func TestReadParts(t *testing.T) {
 	train, valid := write(t, "train.csv", "smiles,y,z\nC,1,\n\nCC,2,0\n"), write(t, "valid.tsv", "z\tsmiles\ty\n\tO\t3\n")
 	test := write(t, "test.csv", "y,smiles,z,more\n4,N,1,x\n5,NN,1,x\n")
-	tab, err := ReadParts(train, valid, test, Columns{SMILES: "smiles", Labels: []string{"*"}})
+	tab, err := (Preset{File: train, Columns: Columns{SMILES: "smiles", Labels: []string{"*"}}}).Read(valid, test)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,10 +118,10 @@ func TestReadParts(t *testing.T) {
 			t.Errorf("row %d at %s:%d, want %s:%d", i, path, line, want.path, want.line)
 		}
 	}
-	if _, err := ReadParts(train, write(t, "v.csv", "smiles,y\nC,1\n"), test, Columns{SMILES: "smiles", Labels: []string{"*"}}); err == nil || !strings.Contains(err.Error(), `v.csv: no column "z"`) {
+	if _, err := (Preset{File: train, Columns: Columns{SMILES: "smiles", Labels: []string{"*"}}}).Read(write(t, "v.csv", "smiles,y\nC,1\n"), test); err == nil || !strings.Contains(err.Error(), `v.csv: no column "z"`) {
 		t.Errorf("a column missing in one file: %v", err)
 	}
-	class, err := ReadParts(train, test, write(t, "c.csv", "smiles,y,z\nC,1,0\nC,0,2\n"), Columns{SMILES: "smiles", Labels: []string{"z"}})
+	class, err := (Preset{File: train, Columns: Columns{SMILES: "smiles", Labels: []string{"z"}}}).Read(test, write(t, "c.csv", "smiles,y,z\nC,1,0\nC,0,2\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +195,7 @@ func TestPresetsReadTheRealFiles(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if got := InferKind(tab.Labels); got != p.Kind {
+		if got := inferKind(tab.Labels); got != p.Kind {
 			t.Errorf("%s: inferred %s", p.Name, got)
 		}
 	}

@@ -20,7 +20,7 @@ func TestTextsOfEveryFormat(t *testing.T) {
 		"t.tsv":   "\xef\xbb\xbfy\tb\ta\r\nno\the said \"no\", twice\tnaïve\r\n\"yes\"\t\t x \r\n",
 		"t.jsonl": "\xef\xbb\xbf{\"y\":\"no\",\"b\":\"he said \\\"no\\\", twice\",\"a\":\"na\\u00efve\",\"more\":[1]}\r\n\n{\"b\":null,\"a\":\" x \",\"y\":\"yes\"}\n",
 	} {
-		tab, err := ReadTable(write(t, name, content), c)
+		tab, err := readTable(write(t, name, content), c)
 		if err != nil {
 			t.Fatal(name, err)
 		}
@@ -45,7 +45,7 @@ func TestShortAndLongTexts(t *testing.T) {
 	for name, content := range map[string]string{
 		"t.csv": "text,y\na,1\n" + long + ",0\n", "t.tsv": "text\ty\na\t1\n" + long + "\t0\n", "t.jsonl": `{"text":"a","y":1}` + "\n" + `{"text":"` + long + `","y":0}`,
 	} {
-		tab, err := ReadTable(write(t, name, content), Columns{Text: []string{"text"}, Labels: []string{"y"}})
+		tab, err := readTable(write(t, name, content), Columns{Text: []string{"text"}, Labels: []string{"y"}})
 		if err != nil || tab.Text[0][0] != "a" || tab.Text[1][0] != long {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -55,7 +55,7 @@ func TestShortAndLongTexts(t *testing.T) {
 // TestQuotesInTSVAreText: a sentence may begin and end with a quotation.
 func TestQuotesInTSVAreText(t *testing.T) {
 	const text = `"Father Hood" is an overlooked "road movie"`
-	tab, err := ReadTable(write(t, "q.tsv", "\"text\"\t\"label\"\n"+text+"\t\"1\"\n\"x\t0\n"), Columns{Text: []string{"text"}, Labels: []string{"label"}})
+	tab, err := readTable(write(t, "q.tsv", "\"text\"\t\"label\"\n"+text+"\t\"1\"\n\"x\t0\n"), Columns{Text: []string{"text"}, Labels: []string{"label"}})
 	if err != nil || tab.Text[0][0] != text || tab.Text[1][0] != `"x` || tab.Labels[0][0] != 1 {
 		t.Errorf("%+v %v", tab, err)
 	}
@@ -84,7 +84,7 @@ func TestKindsOfTextLabels(t *testing.T) {
 		for _, s := range strings.Fields(c.labels) {
 			content += "t," + strings.Trim(s, "_") + "\n"
 		}
-		tab, err := ReadTable(write(t, "k.csv", content), Columns{Text: []string{"text"}, Labels: []string{"y"}, Kind: c.kind})
+		tab, err := readTable(write(t, "k.csv", content), Columns{Text: []string{"text"}, Labels: []string{"y"}, Kind: c.kind})
 		if err != nil {
 			t.Errorf("%s: %v", c.labels, err)
 			continue
@@ -103,16 +103,16 @@ func TestKindsOfTextLabels(t *testing.T) {
 	for i := range mostClasses + 1 {
 		content += fmt.Sprintf("t,%d\n", i)
 	}
-	if tab, err := ReadTable(write(t, "k.csv", content), Columns{Text: []string{"text"}, Labels: []string{"y"}}); err != nil || tab.Kind != Regression {
+	if tab, err := readTable(write(t, "k.csv", content), Columns{Text: []string{"text"}, Labels: []string{"y"}}); err != nil || tab.Kind != Regression {
 		t.Errorf("%s %v", tab.Kind, err)
 	}
 	// Several columns are labels of their own.
-	tab, err := ReadTable(write(t, "k.jsonl", `{"text":"t","a":true,"b":0}`+"\n"+`{"text":"t","a":null,"b":1}`+"\n"), Columns{Text: []string{"text"}, Labels: []string{"*"}})
+	tab, err := readTable(write(t, "k.jsonl", `{"text":"t","a":true,"b":0}`+"\n"+`{"text":"t","a":null,"b":1}`+"\n"), Columns{Text: []string{"text"}, Labels: []string{"*"}})
 	if err != nil || tab.Kind != Classification || strings.Join(tab.Tasks, " ") != "a b" || tab.Labels[0][0] != 1 || !math.IsNaN(tab.Labels[1][0]) {
 		t.Errorf("%+v %v", tab, err)
 	}
 	// Molecules have classes too, if the user says so.
-	tab, err = ReadTable(write(t, "m.csv", "smiles,y\nC,low\nCC,high\n"), Columns{SMILES: "smiles", Labels: []string{"y"}, Kind: MultiClass})
+	tab, err = readTable(write(t, "m.csv", "smiles,y\nC,low\nCC,high\n"), Columns{SMILES: "smiles", Labels: []string{"y"}, Kind: MultiClass})
 	if err != nil || strings.Join(tab.Classes, " ") != "high low" || tab.Labels[0][0] != 1 {
 		t.Errorf("%+v %v", tab, err)
 	}
@@ -157,7 +157,7 @@ func TestTextErrors(t *testing.T) {
 		{"a.jsonl", `{"text":"a","y":tru}`, c, "a.jsonl:1:"},
 		{"a.jsonl", "{\"text\":\"a\",\"y\":1}\n" + strings.Repeat("x", maxLine+1), c, "a.jsonl:2:1: "},
 	} {
-		_, err := ReadTable(write(t, e.name, e.content), e.columns)
+		_, err := readTable(write(t, e.name, e.content), e.columns)
 		if err == nil || !strings.Contains(err.Error(), e.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%.60q: error %v, want %q", e.content, err, e.want)
 		}
@@ -184,7 +184,7 @@ func TestMetricsOfKinds(t *testing.T) {
 
 // TestRaggedRows: the preset whose source has broken rows leaves them out and says so.
 func TestRaggedRows(t *testing.T) {
-	tab, err := ReadTable(write(t, "r.tsv", "text\ty\na\t1\nb\nc\t0\nd\t0\t1\n"), Columns{Text: []string{"text"}, Labels: []string{"y"}, Ragged: true})
+	tab, err := readTable(write(t, "r.tsv", "text\ty\na\t1\nb\nc\t0\nd\t0\t1\n"), Columns{Text: []string{"text"}, Labels: []string{"y"}, Ragged: true})
 	if err != nil || len(tab.Text) != 2 || !slices.Equal(tab.Line, []int{2, 4}) || len(tab.Notes) != 1 || !strings.HasSuffix(tab.Notes[0], "a wrong number of fields, left out: 2, the first in line 3") {
 		t.Errorf("%+v %v", tab, err)
 	}
@@ -341,11 +341,11 @@ func TestPresetsReadTheRealTexts(t *testing.T) {
 			t.Error("imdb: quotes that belong to the text are gone")
 		}
 	}
-	tab, err := ReadTable(filepath.Join(dir, "glue/QNLI/dev.tsv"), presetNamed(t, "qnli").Columns)
+	tab, err := readTable(filepath.Join(dir, "glue/QNLI/dev.tsv"), presetNamed(t, "qnli").Columns)
 	if err != nil || counts(tab) != "entailment 2702, not_entailment 2761" {
 		t.Errorf("qnli: %v", err)
 	}
-	tab, err = ReadTable(filepath.Join(dir, "glue/QQP/train_partial.tsv"), presetNamed(t, "qqp").Columns)
+	tab, err = readTable(filepath.Join(dir, "glue/QQP/train_partial.tsv"), presetNamed(t, "qqp").Columns)
 	if err != nil || counts(tab) != "not_duplicate 14750, duplicate 8747" || tab.Notes != nil {
 		t.Errorf("qqp: %v %q", err, tab.Notes)
 	}

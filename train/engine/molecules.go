@@ -124,19 +124,16 @@ func records(smiles []string, line []int) []molecule.Record {
 }
 
 func (c molecules) split(set *molecule.Set, table *data.Table, con *runlog.Console) (*data.Split, error) {
-	row := map[int]int{}
-	for i, line := range table.Line {
-		row[line] = i
-	}
 	smiles := make([]string, set.Len())
 	var parts, groups []string
 	for i := range smiles {
 		smiles[i] = set.SMILES(i)
+		row := table.Row(set.Line(i))
 		if table.Part != nil {
-			parts = append(parts, table.Part[row[set.Line(i)]])
+			parts = append(parts, table.Part[row])
 		}
 		if table.Group != nil {
-			groups = append(groups, table.Group[row[set.Line(i)]])
+			groups = append(groups, table.Group[row])
 		}
 	}
 	split, err := data.NewSplit(c.Split, smiles, func() ([]string, error) {

@@ -71,12 +71,8 @@ func (c *Config) OpenTask(ctx context.Context, con *runlog.Console) (*Task, erro
 	if t.Set, t.Split, err = t.domain.open(ctx, table, preset, con); err != nil {
 		return nil, err
 	}
-	row := map[int]int{}
-	for i, line := range table.Line {
-		row[line] = i
-	}
 	for i := range t.Set.Len() {
-		t.Labels = append(t.Labels, table.Labels[row[t.Set.Line(i)]])
+		t.Labels = append(t.Labels, table.Labels[table.Row(t.Set.Line(i))])
 	}
 	if t.Kind == data.Regression {
 		t.Scale = data.NewScale(t.Labels, t.Split.Train)

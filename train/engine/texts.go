@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,6 +24,7 @@ type texts struct {
 	tokenizer *text.Tokenizer
 	cfg       transformer.Config
 	folder    *transformer.Folder // the weights to start from, nil for a network from scratch
+	training  *data.Corpus        // what there is to pretrain on, once it was asked for
 }
 
 // tokenizerDir is the folder in a run folder with the tokenizer and the description of the network.
@@ -176,10 +176,8 @@ func (c *texts) train(training func() (*data.Corpus, error), con *runlog.Console
 	}
 	p := con.Progress("making a vocabulary", c.Vocabulary)
 	defer p.Done()
-	return text.TrainWordPiece(values(corpus.Segments), text.Training{Size: c.Vocabulary, MinFrequency: 2, Progress: func(tokens, _ int) { p.Set(tokens, "") }})
+	return text.TrainWordPiece(slices.Values(corpus.Segments), text.Training{Size: c.Vocabulary, MinFrequency: 2, Progress: func(tokens, _ int) { p.Set(tokens, "") }})
 }
-
-func values(list []string) iter.Seq[string] { return slices.Values(list) }
 
 // textSet is a tokenized set as the engine sees it.
 type textSet struct {
@@ -221,11 +219,11 @@ func (c *texts) open(_ context.Context, table *data.Table, preset data.Preset, c
 	if err := c.load(func() (*data.Corpus, error) { return c.corpus(table, split) }, con); err != nil {
 		return nil, nil, err
 	}
-	return c.encode(table, con), split, nil
+	return c.encode(table, names, con), split, nil
 }
 
 // encode tokenizes the texts of a table.
-func (c *texts) encode(table *data.Table, con *runlog.Console) textSet {
+func (c *texts) encode(table *data.Table, names []string, con *runlog.Console) textSet {
 	var p *runlog.Progress
 	set := downstream.NewTexts(c.tokenizer, table.Text, len(c.columns()) == 2, c.MaxTokens, func(done, total int) {
 		if p == nil {
@@ -236,11 +234,14 @@ func (c *texts) encode(table *data.Table, con *runlog.Console) textSet {
 	if p != nil {
 		p.Done()
 	}
-	return textSet{set, table, table.Keys()}
+	return textSet{set, table, names}
 }
 
 // corpus returns what there is to pretrain on, sentence by sentence: the training part of the task, files, or both.
 func (c *texts) corpus(table *data.Table, split *data.Split) (*data.Corpus, error) {
+	if c.training != nil {
+		return c.training, nil
+	}
 	var all *data.Corpus
 	for _, name := range strings.Split(c.Pool, ",") {
 		var part *data.Corpus
@@ -258,7 +259,8 @@ func (c *texts) corpus(table *data.Table, split *data.Split) (*data.Corpus, erro
 			all = all.Join(part)
 		}
 	}
-	return all.Sentences(), nil
+	c.training = all.Sentences()
+	return c.training, nil
 }
 
 // textPool is a pool of texts as the engine sees it.
@@ -274,6 +276,7 @@ func (c *texts) openPool(_ context.Context, t *Task, con *runlog.Console) (Pool,
 	if err != nil {
 		return nil, err
 	}
+	c.training = nil // nobody asks again
 	pool := pretext.NewPool(c.Seed)
 	p := con.Progress("tokenizing the pool", corpus.Len())
 	var ids []int32
@@ -384,6 +387,6 @@ func (c *texts) openInput(_ context.Context, path, column string, limit int, con
 	for i, line := range table.Line {
 		in.Rows = append(in.Rows, Row{line, names[i]})
 	}
-	in.Set = c.encode(table, con)
+	in.Set = c.encode(table, names, con)
 	return in, nil
 }
