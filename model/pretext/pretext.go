@@ -80,6 +80,19 @@ type Forward struct {
 	Hidden *tape.Var  // rows of the tokens after the last layer
 }
 
+// dense is a layer with tanh over the rows of first tokens: what simcse and sop put on the encoder.
+type dense struct{ w, b *param.Entry }
+
+func newDense(params *param.Table, prefix string, width int) dense {
+	return dense{params.Matrix(prefix+".dense.weight", width, width, param.Normal), params.Vector(prefix+".dense.bias", width, param.Zeros, 0)}
+}
+
+// apply returns the layer's rows for the tokens that rows picks.
+func (d dense) apply(f *Forward, rows batch.Sparse) *tape.Var {
+	x := f.T.Aggregate(rows.On(f.Device), f.Hidden, nil)
+	return f.T.Activate(gpu.Tanh, f.T.Linear(x, f.T.Param(d.w), f.T.Param(d.b), gpu.Identity))
+}
+
 var registered = registry.Registry[func() Objective]{}
 
 // register makes an objective known under a name. about is one line with its source.

@@ -15,16 +15,14 @@ const (
 
 // simcse is unsupervised SimCSE: a text is encoded twice with different dropout; among the second copies of the batch the first
 // has to find its own. Sequences are compared by their first token's row after a dense layer with tanh.
-type simcse struct{ w, b *param.Entry }
+type simcse struct{ dense dense }
 
 func init() {
 	register("simcse", "the same text under another dropout mask, against the batch (SimCSE, Gao et al. 2021)", func() Objective { return &simcse{} })
 }
 
 func (s *simcse) Declare(params *param.Table, prefix string, enc *transformer.Encoder) {
-	c := enc.Width
-	s.w = params.Matrix(prefix+".dense.weight", c, c, param.Normal)
-	s.b = params.Vector(prefix+".dense.bias", c, param.Zeros, 0)
+	s.dense = newDense(params, prefix, enc.Width)
 }
 
 // twins are the first tokens of the two copies of every text, and which of the second belongs to a first.
@@ -52,8 +50,7 @@ func (s *simcse) Loss(f *Forward) *tape.Loss {
 	l, t := f.Labels.(twins), f.T
 	var z [2]*tape.Var
 	for i, rows := range l.copies {
-		x := t.Linear(t.Aggregate(rows.On(f.Device), f.Hidden, nil), t.Param(s.w), t.Param(s.b), gpu.Identity)
-		z[i] = t.RowNormalize(t.Activate(gpu.Tanh, x), unitEps)
+		z[i] = t.RowNormalize(s.dense.apply(f, rows), unitEps)
 	}
 	return t.SoftmaxCE(t.Similarity(z[0], z[1], 1/simcseTemperature), f.Device.Ints(l.target), gpu.Buffer{}, f.Scale, f.Value)
 }

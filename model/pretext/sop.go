@@ -11,7 +11,10 @@ import (
 
 // sop is sentence order: are two consecutive segments of a document in their order or swapped? A segment that none follows is cut
 // in two halves.
-type sop struct{ w, b, out, bias *param.Entry }
+type sop struct {
+	dense     dense
+	out, bias *param.Entry
+}
 
 func init() {
 	register("sop", "are two consecutive segments in order or swapped? (ALBERT, Lan et al. 2020)", func() Objective { return &sop{} })
@@ -19,8 +22,7 @@ func init() {
 
 func (s *sop) Declare(params *param.Table, prefix string, enc *transformer.Encoder) {
 	c := enc.Width
-	s.w = params.Matrix(prefix+".dense.weight", c, c, param.Normal)
-	s.b = params.Vector(prefix+".dense.bias", c, param.Zeros, 0)
+	s.dense = newDense(params, prefix, c)
 	s.out = params.Matrix(prefix+".out.weight", 2, c, param.Normal)
 	s.bias = params.Vector(prefix+".out.bias", 2, param.Zeros, 0)
 }
@@ -66,7 +68,6 @@ func halves(t *text.Tokenizer, ids []int32) (a, b []int32) {
 
 func (s *sop) Loss(f *Forward) *tape.Loss {
 	l, t := f.Labels.(order), f.T
-	x := t.Linear(t.Aggregate(l.first.On(f.Device), f.Hidden, nil), t.Param(s.w), t.Param(s.b), gpu.Identity)
-	y := t.Linear(t.Activate(gpu.Tanh, x), t.Param(s.out), t.Param(s.bias), gpu.Identity)
+	y := t.Linear(s.dense.apply(f, l.first), t.Param(s.out), t.Param(s.bias), gpu.Identity)
 	return t.SoftmaxCE(y, f.Device.Ints(l.target), gpu.Buffer{}, f.Scale, f.Value)
 }
