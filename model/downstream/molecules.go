@@ -54,8 +54,9 @@ func (m *molecules) Declare(params, states *param.Table, outputs int) {
 	}
 }
 
-func (m *molecules) Initial(params *param.Table, seed uint64) ([]float64, error) {
-	return params.Initial(seed), nil
+func (m *molecules) Initial(seed uint64, e *param.Entry, values []float64) error {
+	e.Initial(seed, values)
+	return nil
 }
 
 func (m *molecules) Len() int { return m.set.Len() }

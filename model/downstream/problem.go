@@ -16,8 +16,8 @@ import (
 type Network interface {
 	// Declare adds the encoder's parameters and running statistics, ends the encoder's part, and adds the head's.
 	Declare(params, states *param.Table, outputs int)
-	// Initial returns the starting values of the declared parameters.
-	Initial(params *param.Table, seed uint64) ([]float64, error)
+	// Initial writes the starting values of a declared parameter tensor to its Len elements, which are zero.
+	Initial(seed uint64, e *param.Entry, values []float64) error
 	// Len returns the number of examples.
 	Len() int
 	// Pack appends the arrays of a batch of examples and returns what Embed and Predict need to find them. With train false no
@@ -78,8 +78,10 @@ func (p *Problem) Params() *param.Table { return p.params }
 // States returns the layout of the running statistics.
 func (p *Problem) States() *param.Table { return p.states }
 
-// Initial returns the starting values of the parameters.
-func (p *Problem) Initial(seed uint64) ([]float64, error) { return p.net.Initial(p.params, seed) }
+// Initial writes the starting values of a parameter tensor to its Len elements, which are zero.
+func (p *Problem) Initial(seed uint64, e *param.Entry, values []float64) error {
+	return p.net.Initial(seed, e, values)
+}
 
 // Table returns the table of the network of which a batch reads few rows, or nil.
 func (p *Problem) Table() *param.Entry {

@@ -74,17 +74,9 @@ func (n *Transformer) Declare(params, states *param.Table, outputs int) {
 	n.Head = transformer.NewClassifier(n.cfg, "head", outputs, params)
 }
 
-// Initial returns the folder's values; a head that it does not have, or of another number of outputs, is drawn.
-func (n *Transformer) Initial(params *param.Table, seed uint64) ([]float64, error) {
-	flat := params.Initial(seed)
-	if n.folder == nil {
-		return flat, nil
-	}
-	if err := n.folder.Load(flat, n.Encoder); err != nil {
-		return nil, err
-	}
-	_, err := n.folder.LoadFitting(flat, n.Head)
-	return flat, err
+// Initial writes the folder's values; of a head that it does not have, or has with another number of outputs, they are drawn.
+func (n *Transformer) Initial(seed uint64, e *param.Entry, values []float64) error {
+	return n.folder.Initial(seed, e, values, n.Encoder, n.Head)
 }
 
 // Len returns the number of texts.

@@ -89,8 +89,11 @@ func (p *Problem) Params() *param.Table { return p.params }
 // States returns the layout of the running statistics.
 func (p *Problem) States() *param.Table { return p.states }
 
-// Initial returns the starting values of the parameters.
-func (p *Problem) Initial(seed uint64) ([]float64, error) { return p.params.Initial(seed), nil }
+// Initial writes the starting values of a parameter tensor.
+func (p *Problem) Initial(seed uint64, e *param.Entry, values []float64) error {
+	e.Initial(seed, values)
+	return nil
+}
 
 // Names lists the objectives.
 func (p *Problem) Names() []string { return p.names }

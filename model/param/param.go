@@ -146,17 +146,22 @@ func (t *Table) EncoderCount() int {
 func (t *Table) Initial(seed uint64) []float64 {
 	flat := make([]float64, t.size)
 	for _, e := range t.entries {
-		h := fnv.New64a()
-		h.Write([]byte(e.Name))
-		rng := rand.New(rand.NewPCG(seed, h.Sum64()))
-		for i := range e.Rows {
-			for j := range e.Cols {
-				// Rounded to float32 so that every backend starts from the same numbers.
-				flat[e.Offset+i*e.LD+j] = float64(float32(e.draw(rng)))
-			}
-		}
+		e.Initial(seed, flat[e.Offset:e.Offset+e.Len()])
 	}
 	return flat
+}
+
+// Initial writes the tensor's starting values, of which Table.Initial is made, to its Len elements.
+func (e *Entry) Initial(seed uint64, values []float64) {
+	h := fnv.New64a()
+	h.Write([]byte(e.Name))
+	rng := rand.New(rand.NewPCG(seed, h.Sum64()))
+	for i := range e.Rows {
+		for j := range e.Cols {
+			// Rounded to float32 so that every backend starts from the same numbers.
+			values[i*e.LD+j] = float64(float32(e.draw(rng)))
+		}
+	}
 }
 
 // draw returns the next starting value.

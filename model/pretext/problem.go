@@ -53,23 +53,15 @@ func (p *Problem) Params() *param.Table { return p.params }
 // States returns an empty layout.
 func (p *Problem) States() *param.Table { return p.states }
 
-// Initial returns the starting values of the parameters: the folder's, where it has them.
-func (p *Problem) Initial(seed uint64) ([]float64, error) {
-	flat := p.params.Initial(seed)
-	if p.folder == nil {
-		return flat, nil
-	}
-	if err := p.folder.Load(flat, p.encoder); err != nil {
-		return nil, err
-	}
+// Initial writes the starting values of a parameter tensor: the folder's, where it has them.
+func (p *Problem) Initial(seed uint64, e *param.Entry, values []float64) error {
+	modules := []transformer.Module{p.encoder}
 	for _, o := range p.objectives {
 		if h, ok := o.(headed); ok {
-			if _, err := p.folder.LoadFitting(flat, h.module()); err != nil {
-				return nil, err
-			}
+			modules = append(modules, h.module())
 		}
 	}
-	return flat, nil
+	return p.folder.Initial(seed, e, values, modules...)
 }
 
 // Names lists the objectives.

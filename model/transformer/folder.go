@@ -36,11 +36,16 @@ func (x tensor) shape() []int {
 
 // row is where the values of its i-th row are in a flat vector.
 func (x tensor) row(flat []float64, i int) []float64 {
-	at, n := x.entry.Offset+(x.lo+i)*x.entry.LD, x.entry.Cols
+	return x.within(flat[x.entry.Offset:x.entry.Offset+x.entry.Len()], i)
+}
+
+// within is row among the elements of the entry.
+func (x tensor) within(values []float64, i int) []float64 {
+	at, n := (x.lo+i)*x.entry.LD, x.entry.Cols
 	if len(x.entry.Shape) == 1 {
-		at, n = x.entry.Offset+x.lo, x.hi-x.lo
+		at, n = x.lo, x.hi-x.lo
 	}
-	return flat[at : at+n]
+	return values[at : at+n]
 }
 
 // names collects tensors.
@@ -231,29 +236,37 @@ func (f *Folder) Load(flat []float64, modules ...Module) error {
 	if err != nil {
 		return err
 	}
-	return f.read(flat, all)
-}
-
-// LoadFitting fills what the folder has of a head and leaves the rest as it is: a model without the head, or one with another
-// number of outputs. It returns the names of the tensors that were not there.
-func (f *Folder) LoadFitting(flat []float64, head Module) (absent []string, err error) {
-	var fitting []place
-	for _, x := range head.tensors() {
-		at, there := f.find(x)
-		if s, _ := f.weights.Shape(at); !there || !slices.Equal(s, x.shape()) {
-			absent = append(absent, x.name)
-			continue
-		}
-		fitting = append(fitting, place{x, at})
-	}
-	return absent, f.read(flat, fitting)
-}
-
-func (f *Folder) read(flat []float64, places []place) error {
-	for _, p := range places {
+	for _, p := range all {
 		if err := f.weights.Read(p.at, func(i int) []float64 { return p.row(flat, i) }); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// Initial writes the starting values of one entry of the modules to its Len elements: the folder's, or those drawn where it has
+// none of that shape: a model without the head, or one with another number of outputs. A nil folder has none.
+func (f *Folder) Initial(seed uint64, e *param.Entry, values []float64, modules ...Module) error {
+	read := false
+	if f != nil {
+		for _, m := range modules {
+			for _, x := range m.tensors() {
+				if x.entry != e {
+					continue
+				}
+				at, there := f.find(x)
+				if s, _ := f.weights.Shape(at); !there || !slices.Equal(s, x.shape()) {
+					continue
+				}
+				read = true
+				if err := f.weights.Read(at, func(i int) []float64 { return x.within(values, i) }); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if !read {
+		e.Initial(seed, values)
 	}
 	return nil
 }

@@ -120,8 +120,9 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// TestLoadFitting: a head of another kind or with other classes keeps what does not fit.
-func TestLoadFitting(t *testing.T) {
+// TestInitial: an entry starts from the folder where it has all of it, and is drawn otherwise: the head of another kind, or with
+// other classes.
+func TestInitial(t *testing.T) {
 	for _, c := range []struct {
 		dir     string
 		outputs int
@@ -136,16 +137,29 @@ func TestLoadFitting(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer f.Close()
-		params, _, class, _ := network(f.Config, c.outputs)
-		flat := params.Initial(1)
-		was := slices.Clone(flat)
-		absent, err := f.LoadFitting(flat, class)
-		if err != nil || !slices.Equal(absent, c.absent) {
-			t.Errorf("%s: absent %v, want %v (%v)", c.dir, absent, c.absent, err)
+		params, encoder, class, _ := network(f.Config, c.outputs)
+		drawn, loaded := params.Initial(1), make([]float64, params.Len())
+		if err := f.Load(loaded, encoder); err != nil {
+			t.Fatal(err)
 		}
-		changed := class.hidden.weight.Row(flat, 0)[0] != class.hidden.weight.Row(was, 0)[0]
-		if changed == slices.Contains(absent, "pooler.dense.weight") {
-			t.Errorf("%s: pooler read: %v", c.dir, changed)
+		for _, m := range []Module{encoder, class} {
+			for _, x := range m.tensors() {
+				values := make([]float64, x.entry.Len())
+				if err := f.Initial(1, x.entry, values, encoder, class); err != nil {
+					t.Fatal(err)
+				}
+				of := func(flat []float64) []float64 { return flat[x.entry.Offset : x.entry.Offset+x.entry.Len()] }
+				if m == Module(encoder) && !slices.Equal(values, of(loaded)) {
+					t.Errorf("%s: %s is not the folder's", c.dir, x.name)
+				}
+				if absent := slices.Contains(c.absent, x.name); m == Module(class) && absent != slices.Equal(values, of(drawn)) {
+					t.Errorf("%s: %s drawn: %v", c.dir, x.name, !absent)
+				}
+			}
+		}
+		none := make([]float64, class.hidden.weight.Len())
+		if err := (*Folder)(nil).Initial(1, class.hidden.weight, none, class); err != nil || none[0] != class.hidden.weight.Row(drawn, 0)[0] {
+			t.Errorf("without a folder: %v", err)
 		}
 	}
 }

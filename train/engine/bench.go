@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"tapweight/gpu"
 	"tapweight/gpu/profile"
 	"tapweight/model/downstream"
 	"tapweight/train/data"
@@ -45,7 +46,7 @@ func BenchIteration(ctx context.Context, c Config, rounds int, con *runlog.Conso
 		return nil, err
 	}
 	defer b.Close()
-	x, err := c.assemble(ctx, b, con, false)
+	x, err := c.assemble(ctx, b, con)
 	if err != nil {
 		return nil, err
 	}
@@ -169,12 +170,11 @@ func BenchEmbed(ctx context.Context, c Config, rounds int, con *runlog.Console) 
 	if err != nil {
 		return nil, err
 	}
-	value, err := fin.Initial(c.Seed)
-	if err != nil {
-		return nil, err
-	}
-	running := fin.States().Initial(c.Seed)
-	p, err := newPredictor(b, fin, value, running)
+	value := fin.Params().Initial(c.Seed)
+	p, err := newPredictor(b, fin, fin.States().Initial(c.Seed), func(at gpu.Buffer) error {
+		b.Upload(at, value)
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -243,7 +243,7 @@ func BenchOps(ctx context.Context, c Config, rounds int, con *runlog.Console) (*
 		out.Peak, out.Copy = r.Peak(), r.CopyRate()
 	}
 	b := profile.Wrap(inner)
-	x, err := c.assemble(ctx, b, con, false)
+	x, err := c.assemble(ctx, b, con)
 	if err != nil {
 		return nil, err
 	}

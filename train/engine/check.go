@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"runtime/debug"
 
 	"tapweight/gpu"
 	"tapweight/model/batch"
@@ -28,7 +29,7 @@ func (t *Task) PrepareObjectives(pool Pool, objectives []string) error {
 }
 
 // assemble opens the data of a configuration and builds its system with the batches of the first iteration.
-func (c *Config) assemble(ctx context.Context, b gpu.Backend, con *runlog.Console, measurable bool) (*bench, error) {
+func (c *Config) assemble(ctx context.Context, b gpu.Backend, con *runlog.Console, adjust ...func(*level.Options)) (*bench, error) {
 	task, err := c.OpenTask(ctx, con)
 	if err != nil {
 		return nil, err
@@ -37,11 +38,11 @@ func (c *Config) assemble(ctx context.Context, b gpu.Backend, con *runlog.Consol
 	if err != nil {
 		return nil, err
 	}
-	return c.build(b, task, pool, measurable)
+	return c.build(b, task, pool, adjust...)
 }
 
-// build builds the system; with measurable true its settings suit finite differences.
-func (c *Config) build(b gpu.Backend, task *Task, pool Pool, measurable bool) (*bench, error) {
+// build builds the system.
+func (c *Config) build(b gpu.Backend, task *Task, pool Pool, adjust ...func(*level.Options)) (*bench, error) {
 	x := &bench{}
 	var err error
 	if x.pre, x.fin, err = task.problems(pool, c.Objectives); err != nil {
@@ -51,10 +52,10 @@ func (c *Config) build(b gpu.Backend, task *Task, pool Pool, measurable bool) (*
 	if err != nil {
 		return nil, err
 	}
-	if measurable {
-		makeMeasurable(&opts)
+	for _, f := range adjust {
+		f(&opts)
 	}
-	if x.sys, err = level.New(b, x.pre, x.fin, opts); err != nil {
+	if x.sys, err = newSystem(b, x.pre, x.fin, opts); err != nil {
 		return nil, err
 	}
 	r := run{cfg: *c}
@@ -70,6 +71,14 @@ func (c *Config) build(b gpu.Backend, task *Task, pool Pool, measurable bool) (*
 	}
 	x.val = val[0]
 	return x, nil
+}
+
+// newSystem is level.New. What reading the data and the parameters has left goes back to the operating system: for the rest of the
+// process the host needs little besides the batches.
+func newSystem(b gpu.Backend, pre pretraining, fin *downstream.Problem, o level.Options) (*level.System, error) {
+	s, err := level.New(b, pre, fin, o)
+	debug.FreeOSMemory()
+	return s, err
 }
 
 // CheckResult is the outcome of a check.
@@ -152,6 +161,6 @@ func (c Config) reducedBench(ctx context.Context, con *runlog.Console) (*bench, 
 	if err != nil {
 		return nil, nil, err
 	}
-	x, err := c.assemble(ctx, b, con, true)
+	x, err := c.assemble(ctx, b, con, makeMeasurable)
 	return x, b, err
 }

@@ -30,7 +30,7 @@ func ExportBatch(ctx context.Context, c Config, dir string, con *runlog.Console)
 	if err != nil {
 		return err
 	}
-	x, err := c.build(b, task, pool, false)
+	x, err := c.build(b, task, pool)
 	if err != nil {
 		return err
 	}

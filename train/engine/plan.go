@@ -8,6 +8,7 @@ import (
 	"tapweight/gpu"
 	"tapweight/gpu/dry"
 	"tapweight/kernels/op"
+	"tapweight/train/level"
 	"tapweight/train/runlog"
 )
 
@@ -65,7 +66,7 @@ func MakePlan(ctx context.Context, c Config, gflops float64, available int64, co
 
 func (c *Config) plan(task *Task, pool Pool, gflops float64) (*Plan, error) {
 	b := dry.Open(4)
-	x, err := c.build(b, task, pool, false)
+	x, err := c.build(b, task, pool, func(o *level.Options) { o.Blank = true })
 	if err != nil {
 		return nil, err
 	}
@@ -120,8 +121,8 @@ func (c *Config) fits(task *Task, pool Pool, device gpu.Info, con *runlog.Consol
 	return nil
 }
 
-// vectorsFit refuses networks whose parameters alone exceed the memory: their initial values are drawn on the host, which even a
-// plan cannot do then. 0 available means unknown.
+// vectorsFit refuses networks whose parameters alone exceed the memory, which no smaller batch would help. 0 available means
+// unknown.
 func (c *Config) vectorsFit(task *Task, pool Pool, available int64) error {
 	pre, fin, err := task.problems(pool, c.Objectives)
 	if err != nil {

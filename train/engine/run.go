@@ -154,10 +154,12 @@ func (r *run) build() error {
 	if err != nil {
 		return err
 	}
-	if r.sys, err = level.New(r.b, r.pre, r.fin, opts); err != nil {
+	_, err = os.Stat(r.path(stateFile))
+	opts.Blank = err == nil
+	if r.sys, err = newSystem(r.b, r.pre, r.fin, opts); err != nil {
 		return err
 	}
-	if r.cfg.Init != "" {
+	if r.cfg.Init != "" && !opts.Blank {
 		if err := r.loadEncoder(r.cfg.Init); err != nil {
 			return err
 		}
@@ -196,24 +198,21 @@ func (r *run) loadEncoder(path string) error {
 	if err != nil {
 		return err
 	}
-	for _, n := range []*level.Network{r.sys.Theta, r.sys.Omega} {
-		for _, v := range []struct {
-			table *param.Table
-			buf   gpu.Buffer
-		}{{n.Params, n.Value}, {n.States, n.Running}} {
-			if v.table.Len() == 0 {
-				continue
-			}
-			flat := make([]float64, v.table.Len())
-			if err := r.b.Download(flat, v.buf); err != nil {
-				return err
-			}
-			end := v.table.EncoderLen()
-			if err := f.ToFlat("", v.table, flat, func(e *param.Entry) bool { return e.Offset < end }); err != nil {
-				return err
-			}
-			r.b.Upload(v.buf, flat)
+	pre, fin := r.sys.Theta, r.sys.Omega
+	for _, v := range []struct {
+		table    *param.Table
+		buf, too gpu.Buffer
+	}{{pre.Params, pre.Value, fin.Value}, {pre.States, pre.Running, fin.Running}} {
+		end := v.table.EncoderLen()
+		if end == 0 {
+			continue
 		}
+		flat := make([]float64, v.table.Len()) // padding is zero
+		if err := f.ToFlat("", v.table, flat, func(e *param.Entry) bool { return e.Offset < end }); err != nil {
+			return err
+		}
+		r.b.Upload(v.buf.Slice(0, end), flat[:end])
+		r.b.Copy(v.too.Slice(0, end), v.buf.Slice(0, end))
 	}
 	maps.DeleteFunc(f.Tensors, func(name string, _ checkpoint.Tensor) bool { return !strings.HasPrefix(name, encoderPrefix) })
 	return f.Only(r.pre.Params(), r.pre.States())

@@ -17,6 +17,9 @@ import (
 	"tapweight/train/level"
 )
 
+// stateFile is the file in a run folder that says how far the run is.
+const stateFile = "state.json"
+
 // named is a vector of the run's state with the tensor names it has in a checkpoint.
 type named struct {
 	prefix string
@@ -97,7 +100,7 @@ func (r *run) save() error {
 	if err != nil {
 		return err
 	}
-	err = checkpoint.AtomicWrite(r.path("state.json"), func(w io.Writer) error {
+	err = checkpoint.AtomicWrite(r.path(stateFile), func(w io.Writer) error {
 		_, err := w.Write(append(raw, '\n'))
 		return err
 	})
@@ -117,7 +120,7 @@ func (r *run) save() error {
 
 // load reads the folder's checkpoint; without one the run starts at the beginning.
 func (r *run) load() error {
-	raw, err := os.ReadFile(r.path("state.json"))
+	raw, err := os.ReadFile(r.path(stateFile))
 	if errors.Is(err, os.ErrNotExist) {
 		r.state = state{Version: 1, Phase: phaseSearch, BestStep: -1}
 		if r.weights.kind == "none" {
@@ -129,10 +132,10 @@ func (r *run) load() error {
 		return err
 	}
 	if err := json.Unmarshal(raw, &r.state); err != nil {
-		return fmt.Errorf("%s: %w", r.path("state.json"), err)
+		return fmt.Errorf("%s: %w", r.path(stateFile), err)
 	}
 	if r.state.Version != 1 {
-		return fmt.Errorf("%s: written by another version of tapweight (format %d)", r.path("state.json"), r.state.Version)
+		return fmt.Errorf("%s: written by another version of tapweight (format %d)", r.path(stateFile), r.state.Version)
 	}
 	if r.state.Split != r.task.Split.Hash {
 		return fmt.Errorf("%s: the data changed since the run began: split %s, now %s", r.dir, r.state.Split, r.task.Split.Hash)

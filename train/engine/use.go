@@ -90,28 +90,28 @@ func (m *Model) network(set Examples) (*downstream.Problem, *level.Predictor, er
 	if err != nil {
 		return nil, nil, err
 	}
-	if m.file == nil {
-		value, err := fin.Initial(0)
-		if err != nil {
-			return nil, nil, err
-		}
-		p, err := newPredictor(m.b, fin, value, nil)
-		return fin, p, err
-	}
-	value := make([]float64, fin.Params().Len())
-	if err := m.file.ToFlat("", fin.Params(), value, nil); err != nil {
-		return nil, nil, err
-	}
 	running := make([]float64, fin.States().Len())
-	if len(running) > 0 {
-		if err := m.file.ToFlat("", fin.States(), running, nil); err != nil {
+	if m.file != nil {
+		if len(running) > 0 {
+			if err := m.file.ToFlat("", fin.States(), running, nil); err != nil {
+				return nil, nil, err
+			}
+		}
+		if err := m.file.Only(fin.Params(), fin.States()); err != nil {
 			return nil, nil, err
 		}
 	}
-	if err := m.file.Only(fin.Params(), fin.States()); err != nil {
-		return nil, nil, err
-	}
-	p, err := newPredictor(m.b, fin, value, running)
+	p, err := newPredictor(m.b, fin, running, func(value gpu.Buffer) error {
+		if m.file == nil {
+			return level.Initialize(m.b, fin, fin.Params(), 0, 0, value)
+		}
+		flat := make([]float64, fin.Params().Len())
+		if err := m.file.ToFlat("", fin.Params(), flat, nil); err != nil {
+			return err
+		}
+		m.b.Upload(value, flat)
+		return nil
+	})
 	return fin, p, err
 }
 
@@ -124,17 +124,20 @@ func unlabelled(examples, outputs int) downstream.Labels {
 	return downstream.Labels{Values: none, Outputs: outputs}
 }
 
-// newPredictor uploads parameters and running statistics.
-func newPredictor(b gpu.Backend, fin *downstream.Problem, value, running []float64) (*level.Predictor, error) {
+// newPredictor uploads running statistics and parameters, which load writes.
+func newPredictor(b gpu.Backend, fin *downstream.Problem, running []float64, load func(value gpu.Buffer) error) (*level.Predictor, error) {
 	var bufs [2]gpu.Buffer
-	for i, v := range [][]float64{value, running} {
+	for i, n := range []int{fin.Params().Len(), len(running)} {
 		var err error
-		if bufs[i], err = b.Alloc(max(len(v), 1), b.Info().FloatBytes); err != nil {
+		if bufs[i], err = b.Alloc(max(n, 1), b.Info().FloatBytes); err != nil {
 			return nil, err
 		}
-		if len(v) > 0 {
-			b.Upload(bufs[i], v)
-		}
+	}
+	if err := load(bufs[0]); err != nil {
+		return nil, err
+	}
+	if len(running) > 0 {
+		b.Upload(bufs[1], running)
 	}
 	return level.NewPredictor(b, fin.Params(), bufs[0], bufs[1])
 }

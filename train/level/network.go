@@ -18,12 +18,41 @@ import (
 	"tapweight/train/optim"
 )
 
+// Initial knows how parameters start.
+type Initial interface {
+	// Initial writes the starting values of a parameter tensor to its Len elements, which are zero.
+	Initial(seed uint64, e *param.Entry, values []float64) error
+}
+
+// Initialize gives the tensors of a vector at or behind an offset their starting values, one after another: the host never holds
+// more than one.
+func Initialize(b gpu.Backend, of Initial, params *param.Table, from int, seed uint64, value gpu.Buffer) error {
+	var largest int
+	for _, e := range params.Entries() {
+		if e.Offset >= from {
+			largest = max(largest, e.Len())
+		}
+	}
+	room := make([]float64, largest)
+	for _, e := range params.Entries() {
+		if e.Offset < from {
+			continue
+		}
+		values := room[:e.Len()]
+		clear(values)
+		if err := of.Initial(seed, e, values); err != nil {
+			return err
+		}
+		b.Upload(value.Slice(e.Offset, e.Offset+e.Len()), values)
+	}
+	return nil
+}
+
 // Pretraining is the problem of Level I.
 type Pretraining interface {
 	Params() *param.Table
 	States() *param.Table
-	// Initial returns the starting values of the parameters.
-	Initial(seed uint64) ([]float64, error)
+	Initial
 	// Names lists the objectives; an objective's own parameters are named "heads.<name>.…".
 	Names() []string
 	// Groups lists the objectives that share a forward pass.
@@ -37,7 +66,7 @@ type Pretraining interface {
 type Finetuning interface {
 	Params() *param.Table
 	States() *param.Table
-	Initial(seed uint64) ([]float64, error)
+	Initial
 	Loss(t *tape.Tape, part *batch.Micro, d *batch.Device, pass tape.Pass, value gpu.Buffer) *tape.Loss
 }
 

@@ -6,12 +6,10 @@ import "tapweight/train/optim"
 // and running statistics of θ, a fresh optimiser with a schedule over total updates.
 func (s *System) BeginRetraining(opt optim.Config, total int) error {
 	n := s.Omega
-	fresh, err := s.Fin.Initial(s.Opts.Seed)
-	if err != nil {
+	s.SetRetraining(opt, total)
+	if err := Initialize(s.B, s.Fin, n.Params, n.Params.EncoderLen(), s.Opts.Seed, n.Value); err != nil {
 		return err
 	}
-	s.SetRetraining(opt, total)
-	s.B.Upload(n.Value, fresh)
 	s.B.Copy(n.encoder(n.Value), s.Theta.encoder(s.Theta.Value))
 	for _, v := range n.Vectors() {
 		if v.Name == "moment" || v.Name == "second" {

@@ -28,6 +28,7 @@ type Options struct {
 	Apart                        bool    // whether KeepApart will be asked for
 	Rows                         int     // iterations whose numbers are kept on the device until Read, at least 1
 	Seed                         uint64
+	Blank                        bool // whether parameters stay zero: for a plan, or where a saved state follows
 }
 
 // System is the state of the three levels on one device. It is driven by one goroutine.
@@ -75,8 +76,9 @@ type System struct {
 // New allocates the system's vectors and fills in the starting values. The encoder of the finetuning network starts as a
 // copy of the pretraining one's.
 func New(b gpu.Backend, pre Pretraining, fin Finetuning, o Options) (*System, error) {
-	if a, c := pre.Params().EncoderLen(), fin.Params().EncoderLen(); a != c {
-		return nil, fmt.Errorf("the encoders of pretraining (%d) and finetuning (%d parameters) differ", a, c)
+	enc := pre.Params().EncoderLen()
+	if n := fin.Params().EncoderLen(); n != enc {
+		return nil, fmt.Errorf("the encoders of pretraining (%d) and finetuning (%d parameters) differ", enc, n)
 	}
 	if err := o.check(); err != nil {
 		return nil, err
@@ -105,18 +107,17 @@ func New(b gpu.Backend, pre Pretraining, fin Finetuning, o Options) (*System, er
 		return nil, err
 	}
 	s.Begin()
-	for _, n := range []struct {
-		values  func(seed uint64) ([]float64, error)
-		network *Network
-	}{{pre.Initial, s.Theta}, {fin.Initial, s.Omega}} {
-		values, err := n.values(o.Seed)
-		if err != nil {
-			return nil, err
-		}
-		b.Upload(n.network.Value, values)
+	b.Softmax(s.Lambda, s.logits())
+	if o.Blank {
+		return s, b.Sync()
+	}
+	if err := Initialize(b, pre, pre.Params(), 0, o.Seed, s.Theta.Value); err != nil {
+		return nil, err
+	}
+	if err := Initialize(b, fin, fin.Params(), enc, o.Seed, s.Omega.Value); err != nil {
+		return nil, err
 	}
 	b.Copy(s.Omega.encoder(s.Omega.Value), s.Theta.encoder(s.Theta.Value))
-	b.Softmax(s.Lambda, s.logits())
 	return s, b.Sync()
 }
 

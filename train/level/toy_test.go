@@ -90,7 +90,10 @@ func (n *toyNet) States() *param.Table { return n.states }
 func (n *toyNet) Names() []string      { return n.names }
 func (n *toyNet) Groups() [][]int      { return [][]int{{0, 1, 2}} }
 
-func (n *toyNet) Initial(seed uint64) ([]float64, error) { return n.params.Initial(seed), nil }
+func (n *toyNet) Initial(seed uint64, e *param.Entry, values []float64) error {
+	e.Initial(seed, values)
+	return nil
+}
 
 func (n *toyNet) Forward(t *tape.Tape, _ int, part *batch.Micro, d *batch.Device, _ tape.Pass, value gpu.Buffer) []*tape.Loss {
 	var ls []*tape.Loss
