@@ -70,7 +70,7 @@ type Config struct {
 	Hypergrad  string   `yaml:"hypergrad" group:"levels" usage:"exact, dot, jvp, fd, darts, neumann-K or cg-K"`
 	Jacobian   string   `yaml:"jacobian" group:"levels" usage:"optimizer (of the steps taken) or identity (the paper's form)"`
 	Radius     float64  `yaml:"radius" group:"levels" usage:"length of the perturbation of finite differences"`
-	Cosines    int      `yaml:"cosines-every" group:"levels" usage:"iterations between complete cosine matrices of the objectives' gradients; between them objectives that share a pass have one gradient, which is cheaper (1 = always complete, 0 = never)"`
+	Cosines    int      `yaml:"cosines-every" group:"levels" usage:"iterations between those whose line in metrics.jsonl has the cosines between the objectives' gradients, which take time (1 = every line, 0 = none)"`
 
 	Optimizer       string  `yaml:"optimizer" group:"optimisers" usage:"of pretraining and finetuning: sgd, adam or adamw (default: adam for molecules, adamw for texts)"`
 	PretrainLR      float64 `yaml:"pretrain-lr" group:"optimisers" usage:"learning rate of level I (0 = by optimizer)"`
@@ -412,7 +412,7 @@ func (c *Config) levels() (level.Options, error) {
 	if o.Mode, o.Terms, err = level.ParseMode(c.Hypergrad); err != nil {
 		return o, wrong(err, "hypergrad")
 	}
-	o.Apart = o.Mode == level.Exact && c.Cosines > 0
+	o.Cosines = c.Cosines > 0
 	if o.Jacobian, err = level.ParseJacobian(c.Jacobian); err != nil {
 		return o, wrong(err, "jacobian")
 	}

@@ -243,7 +243,7 @@ func (r *run) step(it iteration, learned bool) error {
 		r.con.Printf("%s", r.pre.Describe(it.pre[0][0]))
 	}
 	r.sys.Begin()
-	r.sys.KeepApart(learned && r.cfg.Cosines > 0 && r.state.Iteration%r.cfg.Cosines == 0)
+	r.sys.Compare(learned && r.cfg.Cosines > 0 && r.state.Iteration%r.cfg.Cosines == 0)
 	for u, parts := range it.pre {
 		if err := r.sys.PretrainStep(parts, learned && u == len(it.pre)-1); err != nil {
 			return err
@@ -289,8 +289,11 @@ func (r *run) writeIteration(n int, s level.Scalars, wait time.Duration, learned
 				cosines[b+"|"+a] = s.Cosine[i][j]
 			}
 		}
-		fields = append(fields, runlog.Field{Key: "hypergradient", Value: byName(names, s.Hypergradient)}, runlog.Field{Key: "hypergradient_norm", Value: norm},
-			runlog.Field{Key: "cosine", Value: cosines}, runlog.Field{Key: "finetune_loss", Value: s.Finetune}, runlog.Field{Key: "proximal", Value: s.Prox},
+		fields = append(fields, runlog.Field{Key: "hypergradient", Value: byName(names, s.Hypergradient)}, runlog.Field{Key: "hypergradient_norm", Value: norm})
+		if len(s.Gradients) > 0 {
+			fields = append(fields, runlog.Field{Key: "cosine", Value: cosines})
+		}
+		fields = append(fields, runlog.Field{Key: "finetune_loss", Value: s.Finetune}, runlog.Field{Key: "proximal", Value: s.Prox},
 			runlog.Field{Key: "validation_loss", Value: s.Validation})
 		if m, _, _ := level.ParseMode(r.cfg.Hypergrad); m == level.Neumann || m == level.CG {
 			fields = append(fields, runlog.Field{Key: "residual", Value: runlog.Finite(s.Residual)})

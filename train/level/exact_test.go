@@ -70,7 +70,7 @@ type setup struct {
 	mode       level.Mode
 	terms      int
 	jacobian   level.Jacobian
-	apart      bool
+	cosines    bool
 	validProx  bool
 	family     string // of transformers, for texts; "" for molecules
 	options    pretext.Options
@@ -125,7 +125,7 @@ func system(t testing.TB, b gpu.Backend, c setup) (*level.System, problem, *down
 	}
 	sys, err := level.New(b, pre, fin, level.Options{Pretrain: opt, Finetune: opt, Reweight: optim.Default(gpu.Adam, 0.1),
 		PretrainSteps: 10, FinetuneSteps: 10, ReweightSteps: 10, Micro: c.micro, Gamma: 0.3, Mode: c.mode, Terms: c.terms,
-		Jacobian: c.jacobian, Radius: 1e-4, Apart: c.apart, ValidProx: c.validProx, Seed: 3})
+		Jacobian: c.jacobian, Radius: 1e-4, Cosines: c.cosines, ValidProx: c.validProx, Seed: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,16 +240,16 @@ func TestHypergradientIsExact(t *testing.T) {
 	}
 }
 
-// TestKeepApart holds an iteration that keeps all gradients apart to the same hypergradient as one that sweeps a shared pass,
-// and its cosines to those of mode dot.
-func TestKeepApart(t *testing.T) {
-	run := func(mode level.Mode, apart bool) (level.Scalars, []string) {
+// TestCompare holds an iteration that keeps all gradients apart to the same hypergradient as one that sweeps a shared pass, and
+// its cosines to those of mode dot. Without being asked there are none.
+func TestCompare(t *testing.T) {
+	run := func(mode level.Mode, compare bool) (level.Scalars, []string) {
 		c := standard()
 		c.objectives = []string{"cluster-100", "mask-atom", "motif", "context"}
-		c.mode, c.apart = mode, apart
+		c.mode, c.cosines = mode, true
 		sys, pre, fin := system(t, ref.Open(), c)
 		p, f, v := batches(t, pre, fin, 2, 1)
-		sys.KeepApart(apart)
+		sys.Compare(compare)
 		names := sys.GradientNames()
 		if err := errors.Join(sys.PretrainStep(p, true), sys.FinetuneStep(f, true), sys.ValidationStep(v), sys.ReweightStep()); err != nil {
 			t.Fatal(err)
@@ -259,11 +259,14 @@ func TestKeepApart(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := rows[0]
+		if (len(s.Cosine) > 0) != compare {
+			t.Errorf("asked for cosines: %v; there are %d", compare, len(s.Cosine))
+		}
 		return s, names
 	}
 	joint, jointNames := run(level.Exact, false)
 	apart, names := run(level.Exact, true)
-	dot, _ := run(level.Dot, false)
+	dot, _ := run(level.Dot, true)
 	if len(jointNames) != 2 || len(names) != 4 {
 		t.Fatalf("gradients %v and apart %v, want 2 and 4", jointNames, names)
 	}

@@ -39,6 +39,9 @@ func (j Jacobian) String() string { return jacobianNames[j] }
 // solves reports whether the mode solves a linear system with the finetuning Hessian.
 func (m Mode) solves() bool { return m == Neumann || m == CG }
 
+// chooses reports whether the mode leaves the method to cost.
+func (m Mode) chooses() bool { return m == Exact || m.solves() }
+
 // ParseMode reads "exact", "neumann-5" and the like; terms is the number after the dash.
 func ParseMode(s string) (m Mode, terms int, err error) {
 	name, count, counted := strings.Cut(s, "-")
@@ -75,7 +78,7 @@ func ParseJacobian(s string) (Jacobian, error) {
 //
 // Beyond the weighted step Dot costs n-1 backward passes (two forwards each) and JVP one tangent sweep (two forwards),
 // whatever n. JVP holds the activations until Level III, so on a tie, and over accumulated micro-batches, Dot is taken; also
-// where KeepApart asks for every gradient.
+// where Compare asks for every gradient.
 func (s *System) Method(n int) Mode {
 	micro := s.Opts.Micro
 	switch m := s.Opts.Mode; m {
@@ -89,13 +92,14 @@ func (s *System) Method(n int) Mode {
 		}
 		return Dot
 	default:
-		if n > 2 && micro == 1 && !s.apart {
+		if n > 2 && micro == 1 && !s.compare {
 			return JVP
 		}
 		return Dot
 	}
 }
 
-// KeepApart says whether Exact keeps the gradient of every objective apart in the iterations from now on, whatever it costs, so
-// that the cosines between all of them are known. The hypergradient is the same up to rounding. Options.Apart has to be set.
-func (s *System) KeepApart(on bool) { s.apart = on && s.Opts.Apart }
+// Compare says whether the cosines between the objectives' gradients are wanted in the iterations from now on. Where the mode
+// chooses the method, the gradient of every objective is then kept apart, whatever it costs; the hypergradient is the same up to
+// rounding. Options.Cosines has to be set.
+func (s *System) Compare(on bool) { s.compare = on && s.Opts.Cosines }

@@ -18,7 +18,7 @@ type numbers struct {
 	prox     gpu.Buffer
 	valLoss  gpu.Buffer
 	residual gpu.Buffer // of a neumann or cg solve, squared and relative
-	gram     gpu.Buffer // (parts²) of the gradients that were kept apart
+	gram     gpu.Buffer // (parts²) of the gradients that were kept apart; empty without Options.Cosines
 }
 
 // cut lays the numbers out over a row.
@@ -65,7 +65,7 @@ type Scalars struct {
 	Hypergradient              []float64 // dL_val/da_i
 	Finetune, Prox, Validation float64
 	Residual                   float64     // of a neumann or cg solve, relative
-	Gradients                  []string    // whose cosines are known, see GradientNames
+	Gradients                  []string    // whose cosines were asked for, see Compare
 	Cosine                     [][]float64 // between them
 	Elapsed                    Times
 }

@@ -93,7 +93,8 @@ func (s *System) pretrainGroup(g int, part *batch.Micro, last bool) {
 	t.Backward(grads, method == JVP, seeds...)
 }
 
-// joinGradients forms the gradient of the weighted sum from the parts that were kept apart, and their Gram matrix.
+// joinGradients forms the gradient of the weighted sum from the parts that were kept apart, and their Gram matrix if it was asked
+// for.
 func (s *System) joinGradients() {
 	kinds := s.kinds()
 	if len(kinds) == 0 {
@@ -123,8 +124,10 @@ func (s *System) joinGradients() {
 			s.B.Axpy(heads.Slice(r[0], r[1]), 1, s.Lambda.Slice(i, i+1), s.headGrad.Slice(r[0], r[1]))
 		}
 	}
-	s.rows[len(s.rows)-1].gradients = s.GradientNames()
-	s.B.Gram(s.gram.Slice(0, len(kinds)*len(kinds)), parts)
+	if s.compare {
+		s.rows[len(s.rows)-1].gradients = s.GradientNames()
+		s.B.Gram(s.gram.Slice(0, len(kinds)*len(kinds)), parts)
+	}
 }
 
 // byPass reports whether the derivative of an objective is taken by sweeping its pass.
@@ -159,7 +162,7 @@ func (s *System) kinds() [][]int {
 	return all
 }
 
-// GradientNames names the gradients whose cosines are known: objectives, or several joined by "+" that share a pass.
+// GradientNames names the gradients that Compare compares: objectives, or several joined by "+" that share a pass.
 func (s *System) GradientNames() []string {
 	var names []string
 	for _, kind := range s.kinds() {

@@ -25,7 +25,7 @@ type Options struct {
 	Jacobian                     Jacobian
 	Terms                        int     // of neumann and cg
 	Radius                       float64 // length of the perturbation of finite differences
-	Apart                        bool    // whether KeepApart will be asked for
+	Cosines                      bool    // whether Compare will be asked for
 	Rows                         int     // iterations whose numbers are kept on the device until Read, at least 1
 	Seed                         uint64
 	Blank                        bool // whether parameters stay zero: for a plan, or where a saved state follows
@@ -51,7 +51,7 @@ type System struct {
 	dFin     *batch.Device
 	dVal     *batch.Device
 
-	apart     bool         // the next last step keeps all gradients apart
+	compare   bool         // the next last step keeps all gradients apart and compares them
 	objGrad   []gpu.Buffer // per objective or jvp group: gradient of the encoder
 	headGrad  gpu.Buffer   // unweighted gradients of the heads
 	headRange [][2]int     // of each objective within the heads' part
@@ -146,7 +146,7 @@ func (s *System) allocate() error {
 		method := s.Method(len(g))
 		old = old || method == JVP
 		for j, i := range g {
-			if s.Opts.Apart || method == Dot || j == 0 && method == JVP {
+			if s.Opts.Cosines && s.Opts.Mode.chooses() || method == Dot || j == 0 && method == JVP {
 				parts++
 				if err := get(&s.objGrad[i], enc); err != nil {
 					return err
@@ -154,9 +154,13 @@ func (s *System) allocate() error {
 			}
 		}
 	}
+	grams := 0
+	if s.Opts.Cosines {
+		grams = parts * parts
+	}
 	err := errors.Join(
 		get(&s.headGrad, theta-enc), get(&s.valGrad, max(theta, omega)), get(&s.Lambda, k),
-		get(&s.scalars, s.Opts.Rows*(4*k+4+parts*parts)), get(&s.scratch, 4), s.allocateLate())
+		get(&s.scalars, s.Opts.Rows*(4*k+4+grams)), get(&s.scratch, 4), s.allocateLate())
 	if old {
 		err = errors.Join(err, get(&s.before, theta))
 	}
