@@ -140,6 +140,13 @@ type LinearCETangent struct {
 	Out    Buffer
 }
 
+// Rows are rows of a large table: row i of M is the table's row Row[i], or, where Row is nil, First+i.
+type Rows struct {
+	M     Mat
+	Row   Buffer // (M.Rows) int32, ascending and all different, or nil
+	First int
+}
+
 // EncoderOps are what else transformers need.
 type EncoderOps interface {
 	GELU(GELU)
@@ -154,4 +161,8 @@ type EncoderOps interface {
 	// ScatterRows is the gradient of a look-up in a table too large to sweep: dst[row[r],:] += sum over k in row r of csr of
 	// Weight[k]*src[Col[k],:], k ascending. row (csr.Rows) int32, all different.
 	ScatterRows(dst Mat, row Buffer, csr CSR, src Mat)
+	// AddRows: dst += s[0]*src in the rows of the table that both hold; s may be nil.
+	AddRows(dst Rows, s Buffer, src Rows)
+	// DotRows: out[0] += c*<x,y> over the rows of the table that both hold, summed in float64 over a fixed partition.
+	DotRows(out Buffer, c float64, x, y Rows)
 }

@@ -113,3 +113,26 @@ func ScatterRows(dst gpu.Mat, row gpu.Buffer, c gpu.CSR, src gpu.Mat) abi.Scatte
 	const op = "scatter-rows"
 	return abi.ScatterArgs{Dst: mat(dst), Src: shaped(op, "src", src, c.Cols, dst.Cols), Row: length(op, "row", row, c.Rows), CSR: csr(op, c)}
 }
+
+// rows fills the arguments of an operation on rows of a table.
+func rows(op string, x, y gpu.Rows) abi.RowsArgs {
+	if x.M.Cols != y.M.Cols {
+		refuse("%s: rows of %d and %d elements", op, x.M.Cols, y.M.Cols)
+	}
+	return abi.RowsArgs{X: mat(x.M), Y: mat(y.M), XRow: optional(op, "Row", x.Row, x.M.Rows), YRow: optional(op, "Row", y.Row, y.M.Rows),
+		XFirst: int64(x.First), YFirst: int64(y.First)}
+}
+
+// AddRows fills the arguments of gpu.EncoderOps.AddRows.
+func AddRows(dst gpu.Rows, s gpu.Buffer, src gpu.Rows) abi.RowsArgs {
+	a := rows("add-rows", src, dst)
+	a.S = optional("add-rows", "s", s, 1)
+	return a
+}
+
+// DotRows fills the arguments of gpu.EncoderOps.DotRows.
+func DotRows(out gpu.Buffer, c float64, x, y gpu.Rows) abi.RowsArgs {
+	a := rows("dot-rows", x, y)
+	a.V, a.C = length("dot-rows", "out", out, 1), c
+	return a
+}

@@ -65,3 +65,15 @@ func (b *Backend) ScatterRows(dst gpu.Mat, row gpu.Buffer, c gpu.CSR, src gpu.Ma
 	kernels.ScatterRows(&a)
 	b.stats.Launches++
 }
+
+func (b *Backend) AddRows(dst gpu.Rows, s gpu.Buffer, src gpu.Rows) {
+	a := args.AddRows(dst, s, src)
+	kernels.AddRows(&a)
+	b.stats.Launches++
+}
+
+func (b *Backend) DotRows(out gpu.Buffer, c float64, x, y gpu.Rows) {
+	a := args.DotRows(out, c, x, y)
+	kernels.DotRows(&a)
+	b.stats.Launches++
+}

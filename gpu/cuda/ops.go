@@ -29,6 +29,7 @@ type arguments struct {
 	norm       abi.NormArgs
 	running    abi.RunningArgs
 	scatter    abi.ScatterArgs
+	rows       abi.RowsArgs
 	segmentMax abi.SegmentMaxArgs
 	update     abi.UpdateArgs
 	updateRows abi.UpdateRowsArgs
@@ -386,4 +387,14 @@ func (b *Backend) LinearCETangent(l gpu.LinearCETangent) {
 func (b *Backend) ScatterRows(dst gpu.Mat, row gpu.Buffer, c gpu.CSR, src gpu.Mat) {
 	b.args.scatter = args.ScatterRows(dst, row, c, src)
 	kernels.ScatterRows(b.op(), &b.args.scatter)
+}
+
+func (b *Backend) AddRows(dst gpu.Rows, s gpu.Buffer, src gpu.Rows) {
+	b.args.rows = args.AddRows(dst, s, src)
+	kernels.AddRows(b.op(), &b.args.rows)
+}
+
+func (b *Backend) DotRows(out gpu.Buffer, c float64, x, y gpu.Rows) {
+	b.args.rows = args.DotRows(out, c, x, y)
+	kernels.DotRows(b.op(), &b.args.rows)
 }

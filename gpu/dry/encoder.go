@@ -65,3 +65,15 @@ func (b *Backend) ScatterRows(dst gpu.Mat, row gpu.Buffer, c gpu.CSR, src gpu.Ma
 	a := args.ScatterRows(dst, row, c, src)
 	cuda.ScatterRows((*queue)(b), &a)
 }
+
+func (b *Backend) AddRows(dst gpu.Rows, s gpu.Buffer, src gpu.Rows) {
+	b.add("AddRows", b.float.AddRows(min(dst.M.Rows, src.M.Rows), dst.M.Cols))
+	a := args.AddRows(dst, s, src)
+	cuda.AddRows((*queue)(b), &a)
+}
+
+func (b *Backend) DotRows(out gpu.Buffer, c float64, x, y gpu.Rows) {
+	b.add("DotRows", b.float.DotRows(min(x.M.Rows, y.M.Rows), x.M.Cols))
+	a := args.DotRows(out, c, x, y)
+	cuda.DotRows((*queue)(b), &a)
+}

@@ -2,6 +2,7 @@ package gputest
 
 import (
 	"math"
+	"slices"
 
 	"tapweight/gpu"
 	"tapweight/kernels/ref"
@@ -50,6 +51,39 @@ func encoderCases() []testCase {
 					row[i] = int32(r)
 				}
 				m.ScatterRows(m.inoutMat("dst", m.matrix(2*s[0], s[2])), m.ints("row", input, row), c, m.inMat("src", m.matrix(s[1], s[2])))
+			}})
+		}
+	}
+	return append(cases, tableCases()...)
+}
+
+// tableCases are operations on rows of a table of which each side holds a list, or a stretch.
+func tableCases() []testCase {
+	var cases []testCase
+	for _, s := range [][3]int{{0, 5, 3}, {5, 0, 3}, {1, 1, 1}, {7, 5, 17}, {37, 41, 33}, {513, 300, 64}, {29, 67, 384}} { // rows of the two, columns
+		for option2 := range 4 {
+			listed := [2]bool{option2&1 != 0, option2&2 != 0}
+			// A side of n rows: a list from a table of twice the larger number, or n rows from the second on.
+			side := func(m *machine, k int, rows func(string, dense) gpu.Mat) gpu.Rows {
+				name := string("xy"[k])
+				r := gpu.Rows{M: rows(name, m.matrix(s[k], s[2])), First: 1 + 2*k}
+				if listed[k] {
+					row := distinct(m.rng.Perm(2*max(s[0], s[1])), s[k])
+					slices.Sort(row)
+					r.Row = m.ints(name+"row", input, row)
+				}
+				return r
+			}
+			name := sizes(s[0], s[1], s[2]) + option(listed[0], "x listed") + option(listed[1], "y listed")
+			for _, factor := range both {
+				cases = append(cases, testCase{"AddRows/" + name + option(factor, "factor"), func(m *machine) {
+					x := side(m, 0, m.inMat)
+					m.AddRows(side(m, 1, m.inoutMat), m.maybe(factor, "s", []float64{-0.75}), x)
+				}})
+			}
+			cases = append(cases, testCase{"DotRows/" + name, func(m *machine) {
+				x, y := side(m, 0, m.inMat), side(m, 1, m.inMat)
+				m.DotRows(m.inout("out", []float64{0.5}), 0.6, x, y)
 			}})
 		}
 	}
@@ -298,6 +332,10 @@ func encoderShapes(m *machine) map[string]func() {
 			m.LinearCEGrad(gpu.LinearCEGrad{LinearCE: ce, DX: mat(5, 3), DW: mat(6, 3)})
 		},
 		"LinearCETangent without a sum": func() { m.LinearCETangent(gpu.LinearCETangent{LinearCE: ce, TX: mat(5, 3)}) },
+		"AddRows of another width":      func() { m.AddRows(gpu.Rows{M: mat(5, 3)}, gpu.Buffer{}, gpu.Rows{M: mat(5, 4)}) },
+		"DotRows with a short list": func() {
+			m.DotRows(vec(1), 1, gpu.Rows{M: mat(5, 3)}, gpu.Rows{M: mat(5, 3), Row: m.ints("", input, make([]int32, 4))})
+		},
 		"ScatterRows with too few rows": func() { m.ScatterRows(mat(9, 3), m.ints("", input, make([]int32, 4)), csr, mat(4, 3)) },
 	}
 }

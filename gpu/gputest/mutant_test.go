@@ -190,6 +190,20 @@ func (m *mutant) ScatterRows(dst gpu.Mat, row gpu.Buffer, csr gpu.CSR, src gpu.M
 	m.Backend.ScatterRows(dst, row, csr, src)
 }
 
+func (m *mutant) AddRows(dst gpu.Rows, s gpu.Buffer, src gpu.Rows) {
+	if m.kind == "the next row" {
+		src.First++
+	}
+	m.Backend.AddRows(dst, s, src)
+}
+
+func (m *mutant) DotRows(out gpu.Buffer, c float64, x, y gpu.Rows) {
+	if m.kind == "the next row" {
+		x.First++
+	}
+	m.Backend.DotRows(out, c, x, y)
+}
+
 func TestMutants(t *testing.T) {
 	all := map[string][]testCase{}
 	for _, family := range [][]testCase{denseCases(), sparseCases(), attentionCases(), sequencesCases(), normCases(), elementCases(), lossCases(), vectorCases(), encoderCases()} {
@@ -225,6 +239,8 @@ func TestMutants(t *testing.T) {
 		{"no dropout in the gradient", "AddNormGrad", "are off"},
 		{"ignored rows count", "LinearCEGrad", "are off"},
 		{"the next row", "ScatterRows", "are off"},
+		{"the next row", "AddRows", "are off"},
+		{"the next row", "DotRows", "are off"},
 	} {
 		said := ""
 		for _, tc := range all[c.op] {

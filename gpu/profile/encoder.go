@@ -33,3 +33,11 @@ func (p *Backend) LinearCETangent(l gpu.LinearCETangent) {
 func (p *Backend) ScatterRows(dst gpu.Mat, row gpu.Buffer, csr gpu.CSR, src gpu.Mat) {
 	p.time("", func(d gpu.Backend) { d.ScatterRows(dst, row, csr, src) })
 }
+
+func (p *Backend) AddRows(dst gpu.Rows, s gpu.Buffer, src gpu.Rows) {
+	p.time("", func(d gpu.Backend) { d.AddRows(dst, s, src) })
+}
+
+func (p *Backend) DotRows(out gpu.Buffer, c float64, x, y gpu.Rows) {
+	p.time("", func(d gpu.Backend) { d.DotRows(out, c, x, y) })
+}

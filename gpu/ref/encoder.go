@@ -137,3 +137,29 @@ func (b *Device[T]) ScatterRows(dst gpu.Mat, row gpu.Buffer, c gpu.CSR, src gpu.
 	shaped("scatter-rows", "src", src, c.Cols, dst.Cols)
 	ref.ScatterRows(mat[T](dst), ints(row), csr[T](c), mat[T](src))
 }
+
+// rowsOf checks rows of a table and returns them.
+func rowsOf[T ref.Real](op string, r gpu.Rows) ref.Rows[T] {
+	out := ref.Rows[T]{M: mat[T](r.M), First: r.First}
+	if !r.Row.IsNil() {
+		sized(op, "Row", r.Row, r.M.Rows)
+		out.Row = ints(r.Row)
+	}
+	return out
+}
+
+func (b *Device[T]) AddRows(dst gpu.Rows, s gpu.Buffer, src gpu.Rows) {
+	const op = "add-rows"
+	b.stats.Launches++
+	need(dst.M.Cols == src.M.Cols, "%s: rows of %d and %d elements", op, dst.M.Cols, src.M.Cols)
+	maybe(op, "s", s, 1)
+	ref.AddRows(rowsOf[T](op, dst), scalar[T](1, s), rowsOf[T](op, src))
+}
+
+func (b *Device[T]) DotRows(out gpu.Buffer, c float64, x, y gpu.Rows) {
+	const op = "dot-rows"
+	b.stats.Launches++
+	need(x.M.Cols == y.M.Cols, "%s: rows of %d and %d elements", op, x.M.Cols, y.M.Cols)
+	sized(op, "out", out, 1)
+	store[T](out, T(c)*ref.DotRows(rowsOf[T](op, x), rowsOf[T](op, y)), true)
+}

@@ -166,4 +166,11 @@ type (
 		Row      Ptr
 		CSR      CSR
 	}
+	RowsArgs struct {
+		X, Y           Mat
+		XRow, YRow     Ptr
+		XFirst, YFirst int64
+		S, V           Ptr
+		C              float64
+	}
 )

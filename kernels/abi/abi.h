@@ -42,6 +42,7 @@ typedef struct { tw_mat x, r, z, y; const float *bias; double p; uint64_t seed; 
 typedef struct { tw_mat x, w; const float *bias; const int32_t *target; double scale; float *lse, *loss; const float *up; tw_mat dx, dw; int accumulate;
                  float *dbias; tw_mat tx, tw; const float *tbias; double c; float *out; } tw_linear_ce_args;
 typedef struct { tw_mat dst, src; const int32_t *row; tw_csr csr; } tw_scatter_args;
+typedef struct { tw_mat x, y; const int32_t *xrow, *yrow; int64_t xfirst, yfirst; const float *s; float *v; double c; } tw_rows_args;
 #ifdef __cplusplus
 }
 #endif

@@ -68,7 +68,7 @@ func TestLayout(t *testing.T) {
 		"tw_aggregate_args": AggregateArgs{}, "tw_edge_grad_args": EdgeGradArgs{}, "tw_embedding_args": EmbeddingArgs{},
 		"tw_segment_max_args": SegmentMaxArgs{}, "tw_gat_args": GATArgs{}, "tw_attention_args": AttentionArgs{}, "tw_norm_args": NormArgs{}, "tw_running_args": RunningArgs{},
 		"tw_element_args": ElementArgs{}, "tw_loss_args": LossArgs{}, "tw_vector_args": VectorArgs{}, "tw_vectors_args": VectorsArgs{}, "tw_update_args": UpdateArgs{}, "tw_update_rows_args": UpdateRowsArgs{},
-		"tw_gelu_args": GELUArgs{}, "tw_add_norm_args": AddNormArgs{}, "tw_linear_ce_args": LinearCEArgs{}, "tw_scatter_args": ScatterArgs{}}
+		"tw_gelu_args": GELUArgs{}, "tw_add_norm_args": AddNormArgs{}, "tw_linear_ce_args": LinearCEArgs{}, "tw_scatter_args": ScatterArgs{}, "tw_rows_args": RowsArgs{}}
 	if len(c) != len(mirror) {
 		t.Errorf("abi.h has %d structs, the mirror %d", len(c), len(mirror))
 	}

@@ -21,6 +21,10 @@ package cpu
 #cgo nocallback tw_linear_ce_tangent
 #cgo noescape tw_scatter_rows
 #cgo nocallback tw_scatter_rows
+#cgo noescape tw_add_rows
+#cgo nocallback tw_add_rows
+#cgo noescape tw_dot_rows
+#cgo nocallback tw_dot_rows
 #include "tw.h"
 */
 import "C"
@@ -66,3 +70,9 @@ func LinearCETangent(a *abi.LinearCEArgs) {
 
 // ScatterRows calls tw_scatter_rows.
 func ScatterRows(a *abi.ScatterArgs) { C.tw_scatter_rows((*C.tw_scatter_args)(unsafe.Pointer(a))) }
+
+// AddRows calls tw_add_rows.
+func AddRows(a *abi.RowsArgs) { C.tw_add_rows((*C.tw_rows_args)(unsafe.Pointer(a))) }
+
+// DotRows calls tw_dot_rows.
+func DotRows(a *abi.RowsArgs) { C.tw_dot_rows((*C.tw_rows_args)(unsafe.Pointer(a))) }

@@ -398,3 +398,47 @@ void scatter_rows(const tw_scatter_args *a) {
     }
   });
 }
+
+// ---------------------------------------------------------------- rows of a table
+
+// place is where row r of the table lies among n rows that are listed in ascending order, or begin with first; -1 is nowhere.
+inline int64_t place(const int32_t *list, int64_t n, int64_t first, int64_t r) {
+  if (!list) return r >= first && r - first < n ? r - first : -1;
+  const int32_t *at = std::lower_bound(list, list + n, static_cast<int32_t>(r));
+  return at < list + n && *at == r ? at - list : -1;
+}
+
+constexpr int64_t kListed = 8;  // rows in a chunk
+
+// common calls body(chunk, i, j) for row i of x and row j of y wherever they are the same row of the table. It goes over a list,
+// if there is one, and looks the rows up in the other.
+template <class F>
+inline void common(const tw_rows_args *a, F body) {
+  const bool by_x = a->xrow || !a->yrow;
+  const int32_t *list = by_x ? a->xrow : a->yrow;
+  const int64_t n = by_x ? a->x.rows : a->y.rows;
+  each(n, kListed, n * a->x.cols, [&](int64_t lo, int64_t hi) {
+    for (int64_t u = lo; u < hi; u++) {
+      const int64_t r = list ? list[u] : a->xfirst + u;
+      const int64_t at = by_x ? place(a->yrow, a->y.rows, a->yfirst, r) : place(nullptr, a->x.rows, a->xfirst, r);
+      if (at >= 0) body(lo / kListed, by_x ? u : at, by_x ? at : u);
+    }
+  });
+}
+
+void add_rows(const tw_rows_args *a) {
+  const float s = a->s ? *a->s : 1.0f;
+  common(a, [&](int64_t, int64_t i, int64_t j) {
+    const float *__restrict x = row(a->x, i);
+    float *__restrict y = row(a->y, j);
+    for (int64_t c = 0; c < a->x.cols; c++) y[c] += s * x[c];
+  });
+}
+
+void dot_rows(const tw_rows_args *a) {
+  std::vector<double> part(chunks(std::max(a->x.rows, a->y.rows), kListed));
+  common(a, [&](int64_t chunk, int64_t i, int64_t j) { part[chunk] += dot_part(row(a->x, i), row(a->y, j), 0, a->x.cols); });
+  double s = 0;
+  for (double v : part) s += v;
+  a->v[0] += static_cast<float>(a->c * s);
+}

@@ -25,7 +25,7 @@ extern "C" {
   X(gelu, tw_gelu_args) X(gelu_grad, tw_gelu_args) X(gelu_tangent, tw_gelu_args)                                       \
   X(add_norm, tw_add_norm_args) X(add_norm_grad, tw_add_norm_args) X(add_norm_tangent, tw_add_norm_args)               \
   X(linear_ce, tw_linear_ce_args) X(linear_ce_grad, tw_linear_ce_args) X(linear_ce_tangent, tw_linear_ce_args)         \
-  X(scatter_rows, tw_scatter_args)
+  X(scatter_rows, tw_scatter_args) X(add_rows, tw_rows_args) X(dot_rows, tw_rows_args)
 
 #define TW_DECLARE(name, args) void tw_##name(const args *a);
 TW_OPS(TW_DECLARE)

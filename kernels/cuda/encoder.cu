@@ -417,3 +417,80 @@ struct Scatter {
   TW_KERNEL(kThreads) tw_scatter_rows_long_v##V##_f32(tw_scatter_args a, void *scratch) { segment_sum_long<V>(Scatter{a, a.csr, a.dst.cols}, scratch); }
 TW_SCATTER_ROWS(4)
 TW_SCATTER_ROWS(1)
+
+// ---------------------------------------------------------------- rows of a table
+
+// place is where row r of the table lies among n rows that are listed in ascending order, or begin with first; -1 is nowhere.
+TW_DEV int64_t place(const int32_t *list, int64_t n, int64_t first, int64_t r) {
+  if (!list) return r >= first && r - first < n ? r - first : -1;
+  int64_t lo = 0, hi = n;
+  while (lo < hi) {
+    const int64_t mid = (lo + hi) / 2;
+    if (list[mid] < r)
+      lo = mid + 1;
+    else
+      hi = mid;
+  }
+  return lo < n && list[lo] == r ? lo : -1;
+}
+
+struct Listed {
+  const tw_rows_args &a;
+  bool by_x;
+  __device__ explicit Listed(const tw_rows_args &a) : a(a), by_x(a.xrow || !a.yrow) {}
+  __device__ int64_t rows() const { return by_x ? a.x.rows : a.y.rows; }
+  // common calls f for the rows of x and y that are the table's row with number u of the list, if there is one, or of x.
+  template <class F>
+  __device__ void common(int64_t u, F f) const {
+    const int32_t *list = by_x ? a.xrow : a.yrow;
+    const int64_t r = list ? list[u] : a.xfirst + u;
+    const int64_t at = by_x ? place(a.yrow, a.y.rows, a.yfirst, r) : place(nullptr, a.x.rows, a.xfirst, r);
+    if (at >= 0) f(row(a.x, by_x ? u : at), row(a.y, by_x ? at : u));
+  }
+};
+
+// tw_add_rows_f32: y += s*x in the rows of a table that both hold; see gpu.Rows.
+// shapes   x (R,C), y (Q,C); xrow (R), yrow (Q) i32, ascending and all different, or null: the rows from xfirst, yfirst on.
+// launch   a warp to a row of a list, any grid.
+// cost     bytes 12*C for a row that both hold and a search of log2 of the other list for each, flops 2*C.
+// oracle   kernels/ref.AddRows
+template <int V>
+TW_DEV void add_rows(const tw_rows_args &a) {
+  const float s = a.s ? *a.s : 1.0f;
+  const Listed all(a);
+  warp_rows(all.rows(), [&](int64_t u) {
+    all.common(u, [&](const float *x, float *y) {
+      along<V>(a.x.cols, threadIdx.x % 32, 32, [&](auto w, int64_t c) {
+        constexpr int W = decltype(w)::value;
+        const Pack<W> from = load<W>(x + c);
+        Pack<W> to = load<W>(y + c);
+#pragma unroll
+        for (int e = 0; e < W; e++) to.v[e] += s * from.v[e];
+        store<W>(y + c, to);
+      });
+    });
+  });
+}
+TW_KERNEL(kThreads) tw_add_rows_v4_f32(tw_rows_args a, void *) { add_rows<4>(a); }
+TW_KERNEL(kThreads) tw_add_rows_v1_f32(tw_rows_args a, void *) { add_rows<1>(a); }
+
+// tw_dot_rows_f32: the parts of sum x*y over the rows of a table that both hold in scratch, float64; tw_sum_f32 follows.
+// shapes   as in tw_add_rows_f32.  bytes 8*C for a row that both hold, flops 2*C.  order as in tw_dot_mat_f32.
+template <int V>
+TW_DEV void dot_rows(const tw_rows_args &a, void *scratch) {
+  const Listed all(a);
+  row_parts<32>(all.rows(), scratch, [&](int64_t u, int lane) {
+    double s = 0;
+    all.common(u, [&](const float *x, const float *y) {
+      along<V>(a.x.cols, lane, 32, [&](auto w, int64_t c) {
+        constexpr int W = decltype(w)::value;
+        const Pack<W> p = load<W>(x + c), q = load<W>(y + c);
+#pragma unroll
+        for (int e = 0; e < W; e++) s += static_cast<double>(p.v[e]) * q.v[e];
+      });
+    });
+    return s;
+  });
+}
+TW_KERNEL(kThreads) tw_dot_rows_v4_f32(tw_rows_args a, void *scratch) { dot_rows<4>(a, scratch); }
+TW_KERNEL(kThreads) tw_dot_rows_v1_f32(tw_rows_args a, void *scratch) { dot_rows<1>(a, scratch); }

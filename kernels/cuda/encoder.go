@@ -13,6 +13,8 @@ var (
 	addNormGradParts   = named("add_norm_grad_parts")
 	addNormTangent     = named("add_norm_tangent")
 	scatterKernels     = segments{named("scatter_rows"), named("scatter_rows_long")}
+	addRowsKernels     = named("add_rows")
+	dotRowsKernels     = named("dot_rows")
 )
 
 // GELU queues gpu.GELU.
@@ -104,4 +106,35 @@ func ScatterRows(q Queue, a *abi.ScatterArgs) {
 		return
 	}
 	runSegments(q, scatterKernels, a.CSR, a.Dst.Cols, alignedRows(a.Dst, a.Src), a, reserve(q, scatterKernels.scratch(a.CSR, a.Dst.Cols)))
+}
+
+// listed returns the number of rows that a kernel over rows of a table goes over, see common in encoder.cu.
+func listed(a *abi.RowsArgs) int64 {
+	if a.XRow != 0 || a.YRow == 0 {
+		return a.X.Rows
+	}
+	return a.Y.Rows
+}
+
+// AddRows queues gpu.EncoderOps.AddRows.
+func AddRows(q Queue, a *abi.RowsArgs) {
+	n := listed(a)
+	if n == 0 || a.X.Cols == 0 {
+		return
+	}
+	kernel, _ := addRowsKernels.pick(alignedRows(a.X, a.Y))
+	launch(q, kernel, blocks(n, threads/32), linear(threads), 0, a, 0)
+}
+
+// DotRows queues gpu.EncoderOps.DotRows.
+func DotRows(q Queue, a *abi.RowsArgs) {
+	n := listed(a)
+	if n == 0 || a.X.Cols == 0 {
+		return
+	}
+	kernel, _ := dotRowsKernels.pick(alignedRows(a.X, a.Y))
+	parts := pieces(n, sumRows)
+	scratch := q.Scratch(8 * int(parts))
+	launch(q, kernel, blocks(n, sumRows), linear(threads), 0, a, scratch)
+	sum(q, a.V, parts, a.C, 1, scratch)
 }

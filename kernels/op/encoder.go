@@ -67,3 +67,10 @@ func (f Float) LinearCETangent(n, classes, inner int, bias, tx, tw, tbias bool) 
 func (f Float) ScatterRows(rows, nnz, cols int, weight bool) Cost {
 	return f.cost(nnz*cols+2*rows*cols+times(weight, nnz), 2*rows+1+nnz, nnz*cols*(1+times(weight, 1)))
 }
+
+// AddRows adds rows of cols elements to those of another list, counted as if every row of the shorter were in both: how many are
+// the device knows. Memory bound.
+func (f Float) AddRows(rows, cols int) Cost { return f.cost(3*rows*cols, rows, 2*rows*cols) }
+
+// DotRows is an inner product over the rows of two lists, counted as AddRows. Memory bound.
+func (f Float) DotRows(rows, cols int) Cost { return f.cost(2*rows*cols+2, rows, 2*rows*cols) }

@@ -291,3 +291,42 @@ func ScatterRows[T Real](dst M[T], row []int32, c CSR[T], src M[T]) {
 		}
 	}
 }
+
+// Rows are rows of a table, see gpu.Rows.
+type Rows[T Real] struct {
+	M     M[T]
+	Row   []int32
+	First int
+}
+
+// of returns the table's row that row i is.
+func (r Rows[T]) of(i int) int {
+	if r.Row == nil {
+		return r.First + i
+	}
+	return int(r.Row[i])
+}
+
+// common calls f for every row that both hold.
+func common[T Real](x, y Rows[T], f func(x, y []T)) {
+	at := map[int]int{}
+	for j := range y.M.Rows {
+		at[y.of(j)] = j
+	}
+	for i := range x.M.Rows {
+		if j, ok := at[x.of(i)]; ok {
+			f(x.M.Row(i), y.M.Row(j))
+		}
+	}
+}
+
+// AddRows: dst += s*src in the rows that both hold.
+func AddRows[T Real](dst Rows[T], s T, src Rows[T]) {
+	common(dst, src, func(d, x []T) { Axpy(d, s, x) })
+}
+
+// DotRows returns <x,y> over the rows that both hold.
+func DotRows[T Real](x, y Rows[T]) (s T) {
+	common(x, y, func(x, y []T) { s += Dot(x, y) })
+	return s
+}

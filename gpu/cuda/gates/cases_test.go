@@ -426,6 +426,24 @@ func cases() []measured {
 			return func(b gpu.Backend) { b.LinearCETangent(l) }
 		})
 	}
+	for name, listed := range map[string]bool{"/of the table": false, "/listed": true} {
+		sides := func(m *memory) (x, y gpu.Rows) {
+			x, y = gpu.Rows{M: m.x(), Row: m.list(rows, func(i int) int { return 2 * i })}, gpu.Rows{M: m.mat(2*rows, cols)}
+			if listed {
+				y = gpu.Rows{M: m.x(), Row: m.list(rows, func(i int) int { return 2 * i })}
+			}
+			return x, y
+		}
+		add("AddRows"+name, func(m *memory) func(gpu.Backend) {
+			x, y := sides(m)
+			return func(b gpu.Backend) { b.AddRows(y, gpu.Buffer{}, x) }
+		})
+		add("DotRows"+name, func(m *memory) func(gpu.Backend) {
+			x, y := sides(m)
+			out := m.vec(1)
+			return func(b gpu.Backend) { b.DotRows(out, 1, x, y) }
+		})
+	}
 	for name, weight := range map[string]bool{"": false, "/weights": true} {
 		add("ScatterRows"+name, func(m *memory) func(gpu.Backend) {
 			dst, row, c, src := m.mat(2*rows, cols), m.list(rows, func(i int) int { return 2 * i }), m.graph(weight, false), m.x()
