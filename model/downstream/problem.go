@@ -33,7 +33,7 @@ type Network interface {
 type sparse interface {
 	// table returns it, a matrix among the parameters.
 	table() *param.Entry
-	// rows returns those that a batch on the device reads, int32 and all different.
+	// rows returns those that a batch on the device reads, int32, ascending and all different.
 	rows(packed any, d *batch.Device) gpu.Buffer
 }
 
@@ -91,7 +91,7 @@ func (p *Problem) Table() *param.Entry {
 	return nil
 }
 
-// Rows returns the rows of Table that a batch on the device reads, int32 and all different.
+// Rows returns the rows of Table that a batch on the device reads, int32, ascending and all different.
 func (p *Problem) Rows(part *batch.Micro, d *batch.Device) gpu.Buffer {
 	return p.net.(sparse).rows(part.Detail.(*prepared).packed, d)
 }

@@ -207,16 +207,33 @@ func (e *Entry) Pad(flat, values []float64) {
 type Binding struct {
 	Encoder, Heads gpu.Buffer
 	split          int
+	from           int     // where Encoder begins
+	rows           gpu.Mat // of the table in front of it
 }
 
 // Bind views one full-length vector as a binding.
 func (t *Table) Bind(flat gpu.Buffer) Binding {
-	return Binding{flat.Slice(0, t.encoder), flat.Slice(t.encoder, t.size), t.encoder}
+	return t.BindSplit(flat.Slice(0, t.encoder), flat.Slice(t.encoder, t.size))
 }
 
 // BindSplit joins an encoder vector and a heads vector.
 func (t *Table) BindSplit(encoder, heads gpu.Buffer) Binding {
-	return Binding{encoder, heads, t.encoder}
+	return Binding{Encoder: encoder, Heads: heads, split: t.encoder}
+}
+
+// WithRows is b with an Encoder that begins behind a table in front of all parameters, of which rows holds those that are in use. It
+// suits the gradients of passes that read the table by look-up only.
+func (b Binding) WithRows(table *Entry, rows gpu.Mat) Binding {
+	b.from, b.rows = table.Len(), rows
+	return b
+}
+
+// Rows returns the rows in use of a table of which nothing else is bound, or the zero Mat.
+func (b Binding) Rows(e *Entry) gpu.Mat {
+	if e.Offset < b.from {
+		return b.rows
+	}
+	return gpu.Mat{}
 }
 
 // IsNil reports whether nothing is bound.
@@ -224,7 +241,7 @@ func (b Binding) IsNil() bool { return b.Encoder.IsNil() && b.Heads.IsNil() }
 
 // Mat views an entry in the bound vectors; the zero Mat if its part is not bound (a direction that is zero there).
 func (b Binding) Mat(e *Entry) gpu.Mat {
-	buf, off := b.Encoder, e.Offset
+	buf, off := b.Encoder, e.Offset-b.from
 	if e.Offset >= b.split {
 		buf, off = b.Heads, e.Offset-b.split
 	}

@@ -70,3 +70,5 @@ func (m *mlm) Loss(f *Forward) *tape.Loss {
 	x := f.T.Aggregate(l.rows.On(f.Device), f.Hidden, nil)
 	return m.head.Loss(f.T, x, f.Device.Ints(l.target), f.Scale, f.Value)
 }
+
+func (m *mlm) tied() bool { return m.head.Tied() }

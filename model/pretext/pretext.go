@@ -32,6 +32,9 @@ type Objective interface {
 // headed is an objective whose head Hugging Face folders may hold.
 type headed interface{ module() transformer.Module }
 
+// decoder is an objective that may read the word embeddings other than by looking tokens up.
+type decoder interface{ tied() bool }
+
 // Building is what Build works with.
 type Building struct {
 	Host      *batch.Host

@@ -132,6 +132,18 @@ func (p *Problem) Forward(t *tape.Tape, g int, part *batch.Micro, d *batch.Devic
 		Value: value.Slice(g, g+1), Hidden: hidden})}
 }
 
+// Sparse reports whether the gradient of an objective is zero in the rows of the embeddings that its tokens do not read.
+func (p *Problem) Sparse(g int) bool {
+	d, ok := p.objectives[g].(decoder)
+	return !ok || !d.tied()
+}
+
+// Reads returns the rows of the embeddings that an objective's tokens of a batch on the device read, int32, ascending and all
+// different.
+func (p *Problem) Reads(g int, part *batch.Micro, d *batch.Device) gpu.Buffer {
+	return part.Detail.(*prepared).packed[g].Embedded(d)
+}
+
 // Describe says what a batch holds.
 func (p *Problem) Describe(part *batch.Micro) string {
 	sequences := 0

@@ -140,6 +140,10 @@ func (t *Tape) LookUp(table *Var, l Lookup) *Var {
 	y := t.newVar(l.Rows, table.Value.Cols, table)
 	t.B.EmbeddingSum(y.Value, table.Value, l.Idx, l.Fields)
 	return t.record(y, []*Var{table}, nil, func() {
+		if rows := t.grads.Rows(table.entry); !rows.IsNil() {
+			t.B.Aggregate(gpu.Aggregate{CSR: l.T, H: y.grad, Out: rows, Accumulate: true})
+			return
+		}
 		d, acc := t.gradOf(table)
 		if !acc {
 			t.B.Fill(d.Buf, 0)

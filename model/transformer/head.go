@@ -79,6 +79,9 @@ func NewMaskedLM(e *Encoder, prefix string, params *param.Table) *MaskedLM {
 	return m
 }
 
+// Tied reports whether the decoder is the table of word embeddings.
+func (m *MaskedLM) Tied() bool { return !m.own }
+
 // transform returns the rows that are multiplied with the decoder.
 func (m *MaskedLM) transform(t *tape.Tape, rows *tape.Var) *tape.Var {
 	act := m.cfg.Activation

@@ -73,10 +73,10 @@ func BenchIteration(ctx context.Context, c Config, rounds int, con *runlog.Conso
 			t.Losses["finetune"], t.Losses["validation"] = s.Finetune, s.Validation
 		}
 		start = time.Now()
-		if err := x.sys.PretrainStep(x.preParts, false); err != nil {
+		if err := x.sys.PretrainStep(x.preParts, nil); err != nil {
 			return nil, err
 		}
-		if err := x.sys.FinetuneStep(x.finParts, false); err != nil {
+		if err := x.sys.FinetuneStep(x.finParts, nil); err != nil {
 			return nil, err
 		}
 		if err := b.Sync(); err != nil {
@@ -112,10 +112,10 @@ func BenchIteration(ctx context.Context, c Config, rounds int, con *runlog.Conso
 
 // iterate runs one iteration and waits for its numbers.
 func (x *bench) iterate() (level.Scalars, error) {
-	if err := x.sys.PretrainStep(x.preParts, true); err != nil {
+	if err := x.sys.PretrainStep(x.preParts, x.val); err != nil {
 		return level.Scalars{}, err
 	}
-	if err := x.sys.FinetuneStep(x.finParts, true); err != nil {
+	if err := x.sys.FinetuneStep(x.finParts, x.val); err != nil {
 		return level.Scalars{}, err
 	}
 	if err := x.sys.ValidationStep(x.val); err != nil {

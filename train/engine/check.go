@@ -123,10 +123,10 @@ func CheckHypergradient(ctx context.Context, c Config, con *runlog.Console) (Che
 	defer b.Close()
 	// Adam's first step is the sign of the gradient, which no difference can follow: a few steps come first.
 	for range 5 {
-		if err := x.sys.PretrainStep(x.preParts, false); err != nil {
+		if err := x.sys.PretrainStep(x.preParts, nil); err != nil {
 			return res, err
 		}
-		if err := x.sys.FinetuneStep(x.finParts, false); err != nil {
+		if err := x.sys.FinetuneStep(x.finParts, nil); err != nil {
 			return res, err
 		}
 	}

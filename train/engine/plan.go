@@ -75,8 +75,8 @@ func (c *Config) plan(task *Task, pool Pool, gflops float64) (*Plan, error) {
 	p.Rows, p.Atoms = x.pre.Rows(x.preParts[0])
 	total := op.Cost{}
 	for i, step := range []func() error{
-		func() error { return x.sys.PretrainStep(x.preParts, true) },
-		func() error { return x.sys.FinetuneStep(x.finParts, true) },
+		func() error { return x.sys.PretrainStep(x.preParts, x.val) },
+		func() error { return x.sys.FinetuneStep(x.finParts, x.val) },
 		func() error { return x.sys.ValidationStep(x.val) },
 		x.sys.ReweightStep,
 	} {

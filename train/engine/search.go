@@ -245,7 +245,7 @@ func (r *run) step(it iteration, learned bool) error {
 	r.sys.Begin()
 	r.sys.Compare(learned && r.cfg.Cosines > 0 && r.state.Iteration%r.cfg.Cosines == 0)
 	for u, parts := range it.pre {
-		if err := r.sys.PretrainStep(parts, learned && u == len(it.pre)-1); err != nil {
+		if err := r.sys.PretrainStep(parts, before(u == len(it.pre)-1, it.val)); err != nil {
 			return err
 		}
 	}
@@ -253,7 +253,7 @@ func (r *run) step(it iteration, learned bool) error {
 		return nil
 	}
 	for u, parts := range it.fin {
-		if err := r.sys.FinetuneStep(parts, u == len(it.fin)-1); err != nil {
+		if err := r.sys.FinetuneStep(parts, before(u == len(it.fin)-1, it.val)); err != nil {
 			return err
 		}
 	}
@@ -261,6 +261,14 @@ func (r *run) step(it iteration, learned bool) error {
 		return err
 	}
 	return r.sys.ReweightStep()
+}
+
+// before returns the validation batch for the last step of a level.
+func before(last bool, val *batch.Micro) *batch.Micro {
+	if last {
+		return val
+	}
+	return nil
 }
 
 func byName(names []string, v []float64) map[string]float64 {
@@ -406,7 +414,7 @@ func (r *run) retrain(parent context.Context) error {
 // retrainStep queues one step of retraining.
 func (r *run) retrainStep(it iteration) error {
 	r.sys.Begin()
-	return r.sys.FinetuneStep(it.fin[0], false)
+	return r.sys.FinetuneStep(it.fin[0], nil)
 }
 
 // validate scores ω on the validation split and keeps it when it is the best so far.

@@ -19,7 +19,7 @@ func iterate(t *testing.T, b gpu.Backend, c setup) level.Scalars {
 	sys, pre, fin := system(t, b, c)
 	for step := range uint32(3) {
 		p, f, v := batches(t, pre, fin, 2+step, c.micro)
-		for _, err := range []error{sys.PretrainStep(p, true), sys.FinetuneStep(f, true), sys.ValidationStep(v), sys.ReweightStep()} {
+		for _, err := range []error{sys.PretrainStep(p, v), sys.FinetuneStep(f, v), sys.ValidationStep(v), sys.ReweightStep()} {
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -17,14 +17,14 @@ func gradients(t *testing.T, c setup) (loss, theta, omega []float64) {
 	b := ref.Open()
 	sys, pre, fin := system(t, b, c)
 	p, f, _ := batches(t, pre, fin, 2, c.micro)
-	if err := sys.PretrainStep(p, false); err != nil {
+	if err := sys.PretrainStep(p, nil); err != nil {
 		t.Fatal(err)
 	}
 	theta = make([]float64, sys.Theta.Grad.Len())
 	if err := b.Download(theta, sys.Theta.Grad); err != nil {
 		t.Fatal(err)
 	}
-	if err := sys.FinetuneStep(f, false); err != nil {
+	if err := sys.FinetuneStep(f, nil); err != nil {
 		t.Fatal(err)
 	}
 	omega = make([]float64, sys.Omega.Grad.Len())

@@ -32,7 +32,7 @@ func search(t *testing.T, b gpu.Backend, c setup, iterations int) []level.Scalar
 	var all []level.Scalars
 	for step := range iterations {
 		p, f, v := batches(t, pre, fin, uint32(2+step), c.micro)
-		for _, err := range []error{sys.PretrainStep(p, true), sys.FinetuneStep(f, true), sys.ValidationStep(v), sys.ReweightStep()} {
+		for _, err := range []error{sys.PretrainStep(p, v), sys.FinetuneStep(f, v), sys.ValidationStep(v), sys.ReweightStep()} {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -157,8 +157,8 @@ func TestCUDATraffic(t *testing.T) {
 				name string
 				run  func() error
 			}{
-				{"pretrain", func() error { return sys.PretrainStep(p, true) }},
-				{"finetune", func() error { return sys.FinetuneStep(f, true) }},
+				{"pretrain", func() error { return sys.PretrainStep(p, v) }},
+				{"finetune", func() error { return sys.FinetuneStep(f, v) }},
 				{"validate", func() error { return sys.ValidationStep(v) }},
 				{"reweight", sys.ReweightStep},
 				{"read", func() error { _, err := sys.Read(); return err }},

@@ -137,10 +137,10 @@ func system(t testing.TB, b gpu.Backend, c setup) (*level.System, problem, *down
 	sys.SetLogits(a)
 	for step := range uint32(2) {
 		p, f, _ := batches(t, pre, fin, step, c.micro)
-		if err := sys.PretrainStep(p, false); err != nil {
+		if err := sys.PretrainStep(p, nil); err != nil {
 			t.Fatal(err)
 		}
-		if err := sys.FinetuneStep(f, false); err != nil {
+		if err := sys.FinetuneStep(f, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -251,7 +251,7 @@ func TestCompare(t *testing.T) {
 		p, f, v := batches(t, pre, fin, 2, 1)
 		sys.Compare(compare)
 		names := sys.GradientNames()
-		if err := errors.Join(sys.PretrainStep(p, true), sys.FinetuneStep(f, true), sys.ValidationStep(v), sys.ReweightStep()); err != nil {
+		if err := errors.Join(sys.PretrainStep(p, v), sys.FinetuneStep(f, v), sys.ValidationStep(v), sys.ReweightStep()); err != nil {
 			t.Fatal(err)
 		}
 		rows, err := sys.Read()

@@ -3,13 +3,14 @@ package level
 import (
 	"tapweight/gpu"
 	"tapweight/model/batch"
+	"tapweight/model/param"
 	"tapweight/model/tape"
 )
 
-// FinetuneStep takes one step of ω along ∇L_ft + 2γ(ω_enc − θ_enc) over the micro parts of a batch.
-func (s *System) FinetuneStep(parts []*batch.Micro, last bool) error {
+// FinetuneStep takes one step of ω along ∇L_ft + 2γ(ω_enc − θ_enc) over the micro parts of a batch. val is as in PretrainStep.
+func (s *System) FinetuneStep(parts []*batch.Micro, val *batch.Micro) error {
 	defer s.start(timeFinetune)()
-	n := s.Omega
+	n, last := s.Omega, val != nil
 	s.B.Fill(s.ftLoss, 0)
 	s.B.Fill(s.prox, 0)
 	s.finParts, s.finHeld = parts, nil
@@ -20,6 +21,9 @@ func (s *System) FinetuneStep(parts []*batch.Micro, last bool) error {
 		return s.lateStep(parts[0])
 	}
 	s.Settle()
+	if s.sparse != nil && !s.retraining {
+		return s.sparseOmega(parts, last && s.Opts.Jacobian == Optimizer)
+	}
 	if err := s.finetuneGradient(n.Value, n.Grad, s.ftLoss, s.finPass); err != nil {
 		return err
 	}
@@ -33,18 +37,18 @@ func (s *System) FinetuneStep(parts []*batch.Micro, last bool) error {
 // finetuneGradient overwrites grad with ∇L_ft at value on the last finetuning batch.
 func (s *System) finetuneGradient(value, grad, loss gpu.Buffer, pass tape.Pass) error {
 	s.B.Fill(grad, 0)
-	return s.addFinetuneGradient(value, grad, loss, pass)
+	return s.addFinetuneGradient(value, s.Omega.Params.Bind(grad), loss, pass)
 }
 
-// addFinetuneGradient is finetuneGradient where grad is zero already.
-func (s *System) addFinetuneGradient(value, grad, loss gpu.Buffer, pass tape.Pass) error {
+// addFinetuneGradient adds ∇L_ft at value on the last finetuning batch to grad.
+func (s *System) addFinetuneGradient(value gpu.Buffer, grad param.Binding, loss gpu.Buffer, pass tape.Pass) error {
 	for _, part := range s.finParts {
 		if err := s.holdFinetune(part); err != nil {
 			return err
 		}
 		s.work.Start(s.Omega.Params.Bind(value), true)
 		l := s.Fin.Loss(s.work, part, s.dFin, pass, loss)
-		s.work.Backward(s.Omega.Params.Bind(grad), false, tape.Seed{Loss: l})
+		s.work.Backward(grad, false, tape.Seed{Loss: l})
 	}
 	return nil
 }
@@ -69,24 +73,41 @@ func (s *System) ValidationStep(part *batch.Micro) error {
 	defer s.start(timeValidation)()
 	s.Settle()
 	s.B.Fill(s.valLoss, 0)
-	s.B.Fill(s.valGrad, 0)
-	if err := s.dVal.Upload(&part.Host); err != nil {
+	if err := s.holdValidation(part); err != nil {
 		return err
 	}
-	s.work.Start(s.Omega.Params.Bind(s.Omega.Value), true)
-	l := s.Fin.Loss(s.work, part, s.dVal, s.validationPass(), s.valLoss)
-	s.work.Backward(s.Omega.Params.Bind(s.valGrad), false, tape.Seed{Loss: l})
+	if s.sparse != nil {
+		return s.sparseValidation(part)
+	}
+	s.B.Fill(s.valGrad, 0)
+	s.validationGradient(part, s.Omega.Params.Bind(s.valGrad))
 	if s.Opts.ValidProx {
 		s.B.Prox(s.Omega.encoder(s.valGrad), s.Omega.encoder(s.Omega.Value), s.Theta.encoder(s.Theta.Value), s.Opts.Gamma, s.valLoss)
 	}
 	return nil
 }
 
+// validationGradient adds the gradient of the validation loss to a vector.
+func (s *System) validationGradient(part *batch.Micro, to param.Binding) {
+	s.work.Start(s.Omega.Params.Bind(s.Omega.Value), true)
+	l := s.Fin.Loss(s.work, part, s.dVal, s.validationPass(), s.valLoss)
+	s.work.Backward(to, false, tape.Seed{Loss: l})
+}
+
+// holdValidation has a validation batch on the device.
+func (s *System) holdValidation(part *batch.Micro) error {
+	if part == s.valHeld {
+		return nil
+	}
+	s.valHeld = part
+	return s.dVal.Upload(&part.Host)
+}
+
 // ValidationLoss returns the validation loss of the current ω without a gradient.
 func (s *System) ValidationLoss(part *batch.Micro) (float64, error) {
 	s.Settle()
 	s.B.Fill(s.valLoss, 0)
-	if err := s.dVal.Upload(&part.Host); err != nil {
+	if err := s.holdValidation(part); err != nil {
 		return 0, err
 	}
 	s.work.Start(s.Omega.Params.Bind(s.Omega.Value), false)

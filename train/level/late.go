@@ -6,16 +6,6 @@ import (
 	"tapweight/model/param"
 )
 
-// Sparse is a Finetuning with a table of which a batch reads few rows. In retraining its other rows put their steps off until they
-// are read: the bits of the dense step without a sweep over the table.
-type Sparse interface {
-	Finetuning
-	// Table returns the table, a matrix among the parameters, or nil.
-	Table() *param.Entry
-	// Rows returns the rows that a batch on the device reads, int32 and all different. In all others the gradient of Loss is zero.
-	Rows(part *batch.Micro, d *batch.Device) gpu.Buffer
-}
-
 // lateWindow is the number of steps after which all rows are brought up to date if nothing has asked for them before.
 const lateWindow = 256
 
@@ -110,7 +100,7 @@ func (s *System) lateStep(part *batch.Micro) error {
 		u.Row = row
 		s.B.UpdateRows(u)
 	}
-	if err := s.addFinetuneGradient(n.Value, n.Grad, s.ftLoss, s.finPass); err != nil {
+	if err := s.addFinetuneGradient(n.Value, n.Params.Bind(n.Grad), s.ftLoss, s.finPass); err != nil {
 		return err
 	}
 	u := n.next()

@@ -60,7 +60,7 @@ func retrain(t *testing.T, b gpu.Backend, opt optim.Config, steps int, sparse bo
 			parts = 2
 		}
 		index := rand.New(rand.NewPCG(9, uint64(step))).Perm(11)[:2]
-		must(sys.FinetuneStep(prepare(index, parts, true), false))
+		must(sys.FinetuneStep(prepare(index, parts, true), nil))
 		rows, err := sys.Read()
 		must(err)
 		trace = append(trace, rows[0].Finetune)
@@ -161,7 +161,7 @@ func TestLateRowsAreFew(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := sys.FinetuneStep(parts, false); err != nil {
+		if err := sys.FinetuneStep(parts, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -238,7 +238,7 @@ func BenchmarkRetrainStep(b *testing.B) {
 				for k, sys := range systems {
 					start := cpuTime(b)
 					for _, parts := range batches {
-						if err := sys.FinetuneStep(parts, false); err != nil {
+						if err := sys.FinetuneStep(parts, nil); err != nil {
 							b.Fatal(err)
 						}
 						if _, err := sys.Read(); err != nil {

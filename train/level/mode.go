@@ -80,8 +80,16 @@ func ParseJacobian(s string) (Jacobian, error) {
 // whatever n. JVP holds the activations until Level III, so on a tie, and over accumulated micro-batches, Dot is taken; also
 // where Compare asks for every gradient.
 func (s *System) Method(n int) Mode {
-	micro := s.Opts.Micro
-	switch m := s.Opts.Mode; m {
+	if s.Opts.Mode.chooses() && s.compare {
+		return Dot
+	}
+	return s.Opts.method(n)
+}
+
+// method is Method where Compare has not asked.
+func (o Options) method(n int) Mode {
+	micro := o.Micro
+	switch m := o.Mode; m {
 	case Dot, FD:
 		return m
 	case Darts:
@@ -92,7 +100,7 @@ func (s *System) Method(n int) Mode {
 		}
 		return Dot
 	default:
-		if n > 2 && micro == 1 && !s.compare {
+		if n > 2 && micro == 1 {
 			return JVP
 		}
 		return Dot

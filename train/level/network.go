@@ -92,17 +92,21 @@ type Network struct {
 	clips bool
 }
 
-// newNetwork allocates a network's vectors; total is the number of updates that its schedule spans.
-func newNetwork(b gpu.Backend, params, states *param.Table, opt optim.Config, total int) (*Network, error) {
+// newNetwork allocates a network's vectors; total is the number of updates that its schedule spans. The gradient takes the beginning
+// of grad, unless that is nil.
+func newNetwork(b gpu.Backend, params, states *param.Table, opt optim.Config, total int, grad gpu.Buffer) (*Network, error) {
 	n := &Network{Params: params, States: states, Opt: opt, Total: total, b: b, clips: opt.Clip > 0}
 	size := params.Len()
+	if !grad.IsNil() {
+		n.Grad = grad.Slice(0, size)
+	}
 	want := []struct {
 		dst *gpu.Buffer
 		n   int
 		on  bool
 	}{
 		{&n.Value, size, true},
-		{&n.Grad, size, true},
+		{&n.Grad, size, grad.IsNil()},
 		{&n.Jac, size, n.clips},
 		{&n.Moment, size, opt.Rule != gpu.SGD || opt.Momentum > 0},
 		{&n.Second, size, opt.Rule != gpu.SGD},

@@ -16,11 +16,13 @@ const (
 	streamFinetune = 2 << 16
 )
 
-// PretrainStep takes one step of θ along Σ λ_i ∇L_i over the micro parts of a batch. With last true (the last step before
-// Level III) it also keeps what the hypergradient needs: gradients apart, or passes, or θ before the step.
-func (s *System) PretrainStep(parts []*batch.Micro, last bool) error {
+// PretrainStep takes one step of θ along Σ λ_i ∇L_i over the micro parts of a batch. The last step before Level III is given the
+// batch of the validation step that will follow, all others nil. It also keeps what the hypergradient needs: gradients apart, or
+// passes, or θ before the step.
+func (s *System) PretrainStep(parts []*batch.Micro, val *batch.Micro) error {
 	defer s.start(timePretrain)()
-	n := s.Theta
+	n, last := s.Theta, val != nil
+	s.releaseSlabs()
 	if last && s.Method(1) != FD { // joinGradients writes the encoder's part
 		s.B.Fill(n.Grad.Slice(n.Params.EncoderLen(), n.Params.Len()), 0)
 	} else {
@@ -32,13 +34,18 @@ func (s *System) PretrainStep(parts []*batch.Micro, last bool) error {
 	s.pass = tape.Pass{States: n.Running, Batch: true, Update: true, Drop: true, Momentum: n.statMomentum(),
 		Dropout: gpu.Key{Seed: s.Opts.Seed, Step: uint32(n.Step), Stream: streamPretrain}}
 	if last {
+		if s.sparse != nil {
+			if err := s.holdValidation(val); err != nil {
+				return err
+			}
+		}
 		s.B.Fill(s.headGrad, 0)
 		if !s.before.IsNil() {
 			s.B.Copy(s.before, n.Value)
 		}
 		for _, g := range s.objGrad {
-			if !g.IsNil() {
-				s.B.Fill(g, 0)
+			if !g.vec.IsNil() {
+				s.B.Fill(g.vec, 0)
 			}
 		}
 	}
@@ -53,7 +60,11 @@ func (s *System) PretrainStep(parts []*batch.Micro, last bool) error {
 	if last {
 		s.joinGradients()
 	}
-	n.update(last && s.Opts.Jacobian == Optimizer)
+	if last && s.sparse != nil {
+		s.sparseTheta(val)
+	} else {
+		n.update(last && s.Opts.Jacobian == Optimizer)
+	}
 	n.Batches++
 	return nil
 }
@@ -77,13 +88,13 @@ func (s *System) pretrainGroup(g int, part *batch.Micro, last bool) {
 	losses := s.Pre.Forward(t, g, part, s.dPre, s.pass, s.loss)
 	if method == Dot {
 		for k, i := range group {
-			t.Backward(n.Params.BindSplit(s.objGrad[i], s.headGrad), k < len(group)-1, tape.Seed{Loss: losses[k]})
+			t.Backward(s.bindObjective(g, i, part), k < len(group)-1, tape.Seed{Loss: losses[k]})
 		}
 		return
 	}
 	grads := n.Params.Bind(n.Grad)
 	if method == JVP {
-		grads = n.Params.BindSplit(s.objGrad[group[0]], n.Grad.Slice(n.Params.EncoderLen(), n.Params.Len()))
+		grads = n.Params.BindSplit(s.objGrad[group[0]].vec, n.Grad.Slice(n.Params.EncoderLen(), n.Params.Len()))
 		s.keptLoss[g] = losses
 	}
 	var seeds []tape.Seed
@@ -94,7 +105,7 @@ func (s *System) pretrainGroup(g int, part *batch.Micro, last bool) {
 }
 
 // joinGradients forms the gradient of the weighted sum from the parts that were kept apart, and their Gram matrix if it was asked
-// for.
+// for. Where they are kept by rows it leaves the encoder's part to the step.
 func (s *System) joinGradients() {
 	kinds := s.kinds()
 	if len(kinds) == 0 {
@@ -103,7 +114,7 @@ func (s *System) joinGradients() {
 	n := s.Theta
 	parts := make([]gpu.Buffer, len(kinds))
 	for k, of := range kinds {
-		parts[k] = s.objGrad[of[0]]
+		parts[k] = s.objGrad[of[0]].vec
 	}
 	weights := s.Lambda
 	if !s.allApart() { // the gradient of a pass is weighted already
@@ -117,7 +128,9 @@ func (s *System) joinGradients() {
 			}
 		}
 	}
-	s.B.Combine(n.encoder(n.Grad), weights, parts, false)
+	if s.sparse == nil {
+		s.B.Combine(n.encoder(n.Grad), weights, parts, false)
+	}
 	heads := n.Grad.Slice(n.Params.EncoderLen(), n.Params.Len())
 	for i, r := range s.headRange {
 		if r[1] > r[0] && !s.byPass(i) {
@@ -126,7 +139,12 @@ func (s *System) joinGradients() {
 	}
 	if s.compare {
 		s.rows[len(s.rows)-1].gradients = s.GradientNames()
-		s.B.Gram(s.gram.Slice(0, len(kinds)*len(kinds)), parts)
+		gram := s.gram.Slice(0, len(kinds)*len(kinds))
+		if s.sparse != nil {
+			s.sparseCosines(gram)
+		} else {
+			s.B.Gram(gram, parts)
+		}
 	}
 }
 

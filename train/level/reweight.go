@@ -35,15 +35,20 @@ func (s *System) Hypergradient() error {
 	s.B.Fill(s.h, 0)
 	if s.Opts.Gamma > 0 { // without the proximal term the levels are not connected and h is 0
 		var err error
-		if s.Opts.Mode == Darts {
+		switch {
+		case s.sparse != nil:
+			s.sparseChain()
+		case s.Opts.Mode == Darts:
 			err = s.darts()
-		} else {
+		default:
 			err = s.chain()
 		}
 		if err != nil {
 			return err
 		}
 	}
+	s.valHeld = nil
+	s.releaseSlabs()
 	for _, t := range s.kept {
 		t.Release()
 	}
@@ -97,7 +102,7 @@ func (s *System) derivatives(w gpu.Buffer) {
 	n := s.Theta
 	enc, all := n.Params.EncoderLen(), n.Params.Len()
 	if s.allApart() {
-		s.B.Dots(s.h, 1, s.objGrad, w.Slice(0, enc))
+		s.B.Dots(s.h, 1, s.whole(), w.Slice(0, enc))
 	}
 	for g, group := range s.Pre.Groups() {
 		if s.Method(len(group)) == JVP {
@@ -115,13 +120,22 @@ func (s *System) derivatives(w gpu.Buffer) {
 		for _, i := range group {
 			h := s.h.Slice(i, i+1)
 			if !s.allApart() {
-				s.B.Dot(h, 1, s.objGrad[i], w.Slice(0, enc), true)
+				s.B.Dot(h, 1, s.objGrad[i].vec, w.Slice(0, enc), true)
 			}
 			if r := s.headRange[i]; n.clips && r[1] > r[0] {
 				s.B.Dot(h, 1, s.headGrad.Slice(r[0], r[1]), w.Slice(enc, all).Slice(r[0], r[1]), true)
 			}
 		}
 	}
+}
+
+// whole returns the gradients of all objectives, none of which is kept by rows.
+func (s *System) whole() []gpu.Buffer {
+	var all []gpu.Buffer
+	for _, g := range s.objGrad {
+		all = append(all, g.vec)
+	}
+	return all
 }
 
 // step leaves the step ε of a central difference along x with |εx| = Radius, and 1/2ε, on the device.

@@ -79,10 +79,10 @@ func (s *System) Prove(pre, fin []*batch.Micro, val *batch.Micro) ([]Proof, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := s.PretrainStep(pre, true); err != nil {
+	if err := s.PretrainStep(pre, val); err != nil {
 		return nil, err
 	}
-	if err := s.FinetuneStep(fin, true); err != nil {
+	if err := s.FinetuneStep(fin, val); err != nil {
 		return nil, err
 	}
 	if err := s.ValidationStep(val); err != nil {
@@ -108,10 +108,10 @@ func (s *System) Prove(pre, fin []*batch.Micro, val *batch.Micro) ([]Proof, erro
 			moved := append([]float64(nil), a...)
 			moved[i] += d
 			s.SetLogits(moved)
-			if err := s.PretrainStep(pre, false); err != nil {
+			if err := s.PretrainStep(pre, nil); err != nil {
 				return 0, err
 			}
-			if err := s.FinetuneStep(fin, false); err != nil {
+			if err := s.FinetuneStep(fin, nil); err != nil {
 				return 0, err
 			}
 			loss, err := s.ValidationLoss(val)

@@ -52,12 +52,14 @@ type System struct {
 	dVal     *batch.Device
 
 	compare   bool         // the next last step keeps all gradients apart and compares them
-	objGrad   []gpu.Buffer // per objective or jvp group: gradient of the encoder
+	objGrad   []gradient   // per objective or jvp group: of the encoder
 	headGrad  gpu.Buffer   // unweighted gradients of the heads
 	headRange [][2]int     // of each objective within the heads' part
 	before    gpu.Buffer   // θ before its step, for passes kept and finite differences
 	direction gpu.Buffer   // (θ) what h_i is the derivative along
 	valGrad   gpu.Buffer   // (ω)
+	valHeld   *batch.Micro // the validation batch on the device
+	sparse    *sparse      // nil where all gradients are whole; otherwise valGrad and direction are nil
 	solve     []gpu.Buffer // (ω) vectors of the solvers
 	finParts  []*batch.Micro
 	finHeld   *batch.Micro // of them, the one on the device
@@ -94,13 +96,19 @@ func New(b gpu.Backend, pre Pretraining, fin Finetuning, o Options) (*System, er
 		return nil, err
 	}
 	s.work = tape.New(b, s.arena)
-	if s.Theta, err = newNetwork(b, pre.Params(), pre.States(), o.Pretrain, o.PretrainSteps); err != nil {
+	if s.Logits, err = newNetwork(b, logits, param.NewTable(), o.Reweight, o.ReweightSteps, gpu.Buffer{}); err != nil {
 		return nil, err
 	}
-	if s.Omega, err = newNetwork(b, fin.Params(), fin.States(), o.Finetune, o.FinetuneSteps); err != nil {
+	var grad gpu.Buffer
+	if s.sparse = findSparse(pre, fin, o); s.sparse != nil { // ω's is whole only in retraining, when θ moves no more
+		if grad, err = s.Logits.alloc(max(pre.Params().Len(), fin.Params().Len())); err != nil {
+			return nil, err
+		}
+	}
+	if s.Theta, err = newNetwork(b, pre.Params(), pre.States(), o.Pretrain, o.PretrainSteps, grad); err != nil {
 		return nil, err
 	}
-	if s.Logits, err = newNetwork(b, logits, param.NewTable(), o.Reweight, o.ReweightSteps); err != nil {
+	if s.Omega, err = newNetwork(b, fin.Params(), fin.States(), o.Finetune, o.FinetuneSteps, grad); err != nil {
 		return nil, err
 	}
 	if err := s.allocate(); err != nil {
@@ -139,7 +147,7 @@ func (s *System) allocate() error {
 		*dst, err = alloc(max(n, 1))
 		return err
 	}
-	s.objGrad = make([]gpu.Buffer, k)
+	s.objGrad = make([]gradient, k)
 	old := s.Opts.Mode == FD // whether θ before its step is needed
 	parts := 0
 	for _, g := range s.Pre.Groups() {
@@ -148,7 +156,10 @@ func (s *System) allocate() error {
 		for j, i := range g {
 			if s.Opts.Cosines && s.Opts.Mode.chooses() || method == Dot || j == 0 && method == JVP {
 				parts++
-				if err := get(&s.objGrad[i], enc); err != nil {
+				if s.sparse != nil {
+					continue
+				}
+				if err := get(&s.objGrad[i].vec, enc); err != nil {
 					return err
 				}
 			}
@@ -159,13 +170,18 @@ func (s *System) allocate() error {
 		grams = parts * parts
 	}
 	err := errors.Join(
-		get(&s.headGrad, theta-enc), get(&s.valGrad, max(theta, omega)), get(&s.Lambda, k),
+		get(&s.headGrad, theta-enc), get(&s.Lambda, k),
 		get(&s.scalars, s.Opts.Rows*(4*k+4+grams)), get(&s.scratch, 4), s.allocateLate())
 	if old {
 		err = errors.Join(err, get(&s.before, theta))
 	}
-	if !s.turns() {
-		err = errors.Join(err, get(&s.direction, theta))
+	switch {
+	case s.sparse != nil:
+		err = errors.Join(err, s.allocateSparse(get))
+	case s.turns():
+		err = errors.Join(err, get(&s.valGrad, max(theta, omega)))
+	default:
+		err = errors.Join(err, get(&s.valGrad, omega), get(&s.direction, theta))
 	}
 	if s.Opts.Mode.solves() {
 		s.solve = make([]gpu.Buffer, 5)
@@ -176,10 +192,9 @@ func (s *System) allocate() error {
 	if err != nil {
 		return err
 	}
-	if s.turns() {
-		s.direction = s.valGrad.Slice(0, theta)
+	if s.sparse == nil && s.turns() {
+		s.direction, s.valGrad = s.valGrad.Slice(0, theta), s.valGrad.Slice(0, omega)
 	}
-	s.valGrad = s.valGrad.Slice(0, omega)
 	for _, name := range s.Pre.Names() {
 		r := [2]int{theta, enc}
 		for _, e := range s.Pre.Params().Entries() {

@@ -149,8 +149,9 @@ func TestToyModes(t *testing.T) {
 			defer sys.Close()
 			sys.SetLogits([]float64{0.1, -0.2, 0.3})
 			theta := vector(b, sys.Theta.Value)
-			for _, err := range []error{sys.PretrainStep([]*batch.Micro{micro(problems[:3]...)}, true), sys.FinetuneStep([]*batch.Micro{micro(problems[3])}, true),
-				sys.ValidationStep(micro(problems[4])), sys.Hypergradient()} {
+			val := micro(problems[4])
+			for _, err := range []error{sys.PretrainStep([]*batch.Micro{micro(problems[:3]...)}, val), sys.FinetuneStep([]*batch.Micro{micro(problems[3])}, val),
+				sys.ValidationStep(val), sys.Hypergradient()} {
 				if err != nil {
 					t.Fatal(err)
 				}
