@@ -106,6 +106,18 @@ func (t *Table) Joined(entries ...*Entry) *Entry {
 	return all
 }
 
+// Part views the rows [lo,hi) of a matrix, or the elements of a vector, as a tensor, which is not listed in the table.
+func (e *Entry) Part(lo, hi int) *Entry {
+	part := *e
+	part.Name = fmt.Sprintf("%s[%d:%d]", e.Name, lo, hi)
+	if len(e.Shape) == 1 {
+		part.Shape, part.Cols, part.LD, part.Offset = []int{hi - lo}, hi-lo, hi-lo, e.Offset+lo
+		return &part
+	}
+	part.Shape, part.Rows, part.Offset = []int{hi - lo, e.Cols}, hi-lo, e.Offset+lo*e.LD
+	return &part
+}
+
 // EndEncoder marks everything declared so far as the shared encoder.
 func (t *Table) EndEncoder() { t.encoder = t.size }
 

@@ -152,3 +152,29 @@ func TestJoined(t *testing.T) {
 		}()
 	}
 }
+
+// TestPart: rows of a matrix and elements of a vector are where those of the whole are, in the flat vector of either side of the
+// encoder's end.
+func TestPart(t *testing.T) {
+	tab := NewTable()
+	tab.Vector("before", 3, Ones, 0)
+	m := tab.Matrix("m", 5, 3, Uniform)
+	tab.EndEncoder()
+	v := tab.Vector("v", 20, Uniform, 1)
+	flat := tab.Initial(1)
+	if got, want := m.Part(1, 4).Unpad(flat), m.Unpad(flat)[3:12]; !slices.Equal(got, want) {
+		t.Errorf("rows 1 to 3 are %v, want %v", got, want)
+	}
+	if got, want := v.Part(17, 20).Unpad(flat), v.Unpad(flat)[17:]; !slices.Equal(got, want) {
+		t.Errorf("elements 17 to 19 are %v, want %v", got, want)
+	}
+	if len(tab.Entries()) != 3 || tab.Entry(m.Part(0, 1).Name) != nil {
+		t.Errorf("the table has %d tensors", len(tab.Entries()))
+	}
+	b := tab.Bind(gpu.MakeBuffer(1<<12, tab.Len(), 4))
+	for _, c := range []struct{ whole, part gpu.Mat }{{b.Mat(m).Slice(1, 4), b.Mat(m.Part(1, 4))}, {b.Mat(v).Columns(17, 20), b.Mat(v.Part(17, 20))}} {
+		if c.whole.Buf.Addr() != c.part.Buf.Addr() || c.part.Rows != c.whole.Rows || c.part.Cols != c.whole.Cols {
+			t.Errorf("%+v, want %+v", c.part, c.whole)
+		}
+	}
+}
