@@ -3,31 +3,33 @@ package gpu
 // Operations of transformer encoders (Vaswani 2017; Devlin 2019). A batch of sequences is one packed stream of tokens, a row
 // each, without padding: sequence s has the rows [Ptr[s], Ptr[s+1]).
 
-// Attention is multi-head self-attention within every sequence, Heads heads of C/Heads channels side by side:
+// Attention is multi-head attention within every sequence, Heads heads of C/Heads channels side by side:
 //
-//	S_h[i,j]   = Scale * <Q[i,h], K[j,h]>                      i, j rows of one sequence
+//	S_h[i,j]   = Scale * <Q[i,h], K[j,h]>                      i a query, j a key of one sequence
 //	A_h[i,:]   = dropout(softmax_j S_h[i,:])
 //	Out[i,h]   = sum_j A_h[i,j] V[j,h]
 //	LSE[i,h]   = logsumexp_j S_h[i,:]
 //
-// Q, K, V and Out (T,C) may be column blocks of wider matrices. LSE (T,Heads) is what the gradient and the tangent compute the
-// probabilities again from: no matrix of pairs is kept (Dao 2022). Dropout takes the random word of element
-// (i*Heads+h)*65536 + (j - first row of the sequence), see Dropout; DropP 0 is none. Ptr goes from 0 to T; Longest is the largest
-// number of rows of a sequence, at most 65536.
+// Q and Out (N,C), K and V (T,C) may be column blocks of wider matrices. Sequence s has the queries [QPtr[s], QPtr[s+1]) and the keys
+// [Ptr[s], Ptr[s+1]); in self-attention these are the same rows and the same pointer, but where few rows of a sequence are wanted, few
+// are queries. A sequence with queries has keys. LSE (N,Heads) is what the gradient and the tangent compute the probabilities again
+// from: no matrix of pairs is kept (Dao 2022). Dropout takes the random word of element (i*Heads+h)*65536 + (j - first key of the
+// sequence), see Dropout; DropP 0 is none. LongestQ and Longest are the largest numbers of queries and of keys of a sequence, the
+// latter at most 65536.
 type Attention struct {
-	Q, K, V, Out Mat
-	LSE          Mat
-	Ptr          Buffer // (Sequences+1) int32, ascending
-	Sequences    int
-	Longest      int
-	Heads        int
-	Scale        float64
-	DropP        float64
-	Key          Key
+	Q, K, V, Out      Mat
+	LSE               Mat
+	QPtr, Ptr         Buffer // (Sequences+1) int32, ascending from 0 to N and to T
+	Sequences         int
+	LongestQ, Longest int
+	Heads             int
+	Scale             float64
+	DropP             float64
+	Key               Key
 }
 
-// AttentionGrad overwrites DQ, DK, DV (T,C), which may be column blocks of one matrix, with the gradient of Attention given
-// DOut. Out and LSE are read.
+// AttentionGrad overwrites DQ (N,C) and DK, DV (T,C), which may be column blocks of wider matrices, with the gradient of Attention
+// given DOut: zero for keys that no query sees. Out and LSE are read.
 type AttentionGrad struct {
 	Attention
 	DOut, DQ, DK, DV Mat

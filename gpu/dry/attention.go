@@ -6,26 +6,26 @@ import (
 	"tapweight/kernels/cuda"
 )
 
-// pairs is the least number of pairs of rows that the sequences can have, whose lengths are in memory that a dry device lacks:
-// one is Longest, the rest are alike.
+// pairs is the number of pairs of a query and a key if one sequence has the most of both and the rest are alike; how many each has is
+// in memory that a dry device lacks. It is the least that self-attention can have, and right where each sequence has one query.
 func pairs(o gpu.Attention) int {
-	rest, n := o.Q.Rows-o.Longest, o.Sequences-1
-	if n <= 0 || rest <= 0 {
-		return o.Longest * o.Longest
+	most, n := o.LongestQ*o.Longest, o.Sequences-1
+	if n <= 0 {
+		return most
 	}
-	return o.Longest*o.Longest + rest*rest/n
+	return most + (o.Q.Rows-o.LongestQ)*(o.K.Rows-o.Longest)/n
 }
 
 func (b *Backend) Attention(o gpu.Attention) {
-	b.add("Attention", b.float.Attention(o.Q.Rows, o.Sequences, pairs(o), o.Heads, o.Q.Cols/o.Heads, o.DropP > 0))
+	b.add("Attention", b.float.Attention(o.Q.Rows, o.K.Rows, o.Sequences, pairs(o), o.Heads, o.Q.Cols/o.Heads, o.DropP > 0))
 }
 
 func (b *Backend) AttentionGrad(o gpu.AttentionGrad) {
-	b.add("AttentionGrad", b.float.AttentionGrad(o.Q.Rows, o.Sequences, pairs(o.Attention), o.Heads, o.Q.Cols/o.Heads, o.DropP > 0))
+	b.add("AttentionGrad", b.float.AttentionGrad(o.Q.Rows, o.K.Rows, o.Sequences, pairs(o.Attention), o.Heads, o.Q.Cols/o.Heads, o.DropP > 0))
 	a := args.AttentionGrad(o)
 	cuda.AttentionGrad((*queue)(b), &a)
 }
 
 func (b *Backend) AttentionTangent(o gpu.AttentionTangent) {
-	b.add("AttentionTangent", b.float.AttentionTangent(o.Q.Rows, o.Sequences, pairs(o.Attention), o.Heads, o.Q.Cols/o.Heads, o.DropP > 0))
+	b.add("AttentionTangent", b.float.AttentionTangent(o.Q.Rows, o.K.Rows, o.Sequences, pairs(o.Attention), o.Heads, o.Q.Cols/o.Heads, o.DropP > 0))
 }

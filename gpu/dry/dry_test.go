@@ -68,14 +68,16 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// TestPairs: the floor of what attention computes is what sequences of lengths as equal as can be would take.
+// TestPairs: the floor of what self-attention computes is what sequences of lengths as equal as can be would take; with a query each,
+// every key counts once.
 func TestPairs(t *testing.T) {
-	for _, c := range []struct{ rows, sequences, longest, want int }{
-		{0, 0, 0, 0}, {0, 3, 0, 0}, {1, 1, 1, 1}, {7, 1, 7, 49}, {7, 3, 7, 49}, {12, 3, 4, 48}, {12, 3, 6, 36 + 18},
+	for _, c := range []struct{ queries, keys, sequences, longestQ, longest, want int }{
+		{0, 0, 0, 0, 0, 0}, {0, 0, 3, 0, 0, 0}, {1, 1, 1, 1, 1, 1}, {7, 7, 1, 7, 7, 49}, {7, 7, 3, 7, 7, 49}, {12, 12, 3, 4, 4, 48}, {12, 12, 3, 6, 6, 36 + 18},
+		{3, 20, 3, 1, 11, 20}, {0, 12, 3, 0, 6, 0}, {1, 9, 1, 1, 9, 9},
 	} {
-		o := gpu.Attention{Q: gpu.Mat{Rows: c.rows}, Sequences: c.sequences, Longest: c.longest}
+		o := gpu.Attention{Q: gpu.Mat{Rows: c.queries}, K: gpu.Mat{Rows: c.keys}, Sequences: c.sequences, LongestQ: c.longestQ, Longest: c.longest}
 		if got := pairs(o); got != c.want {
-			t.Errorf("%d rows in %d sequences of at most %d: %d pairs, want %d", c.rows, c.sequences, c.longest, got, c.want)
+			t.Errorf("%d queries and %d keys in %d sequences of at most %d and %d: %d pairs, want %d", c.queries, c.keys, c.sequences, c.longestQ, c.longest, got, c.want)
 		}
 	}
 }

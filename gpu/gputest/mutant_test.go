@@ -78,9 +78,12 @@ func (m *mutant) GATTangent(g gpu.GATTangent) {
 
 func (m *mutant) Attention(o gpu.Attention) {
 	if m.kind == "sequences that see each other" && o.Sequences > 1 {
-		ptr, _ := m.Alloc(2, 4) // the oracle gives memory or panics
-		m.UploadInts(ptr, []int32{0, int32(o.Q.Rows)})
-		o.Ptr, o.Sequences, o.Longest = ptr, 1, o.Q.Rows
+		whole := func(n int) gpu.Buffer {
+			ptr, _ := m.Alloc(2, 4) // the oracle gives memory or panics
+			m.UploadInts(ptr, []int32{0, int32(n)})
+			return ptr
+		}
+		o.QPtr, o.Ptr, o.Sequences, o.LongestQ, o.Longest = whole(o.Q.Rows), whole(o.K.Rows), 1, o.Q.Rows, o.K.Rows
 	}
 	m.Backend.Attention(o)
 }

@@ -57,14 +57,15 @@ type (
 		TX, TE, TAtt, TOut           Mat
 	}
 	AttentionArgs struct {
-		Q, K, V, Out, LSE         Mat
-		Ptr                       Ptr
-		Sequences, Longest, Heads int64
-		Scale, P                  float64
-		Seed                      uint64
-		Step, Stream              uint32
-		DOut, DQ, DK, DV          Mat
-		TQ, TK, TV, TOut          Mat
+		Q, K, V, Out, LSE        Mat
+		QPtr, Ptr                Ptr
+		Sequences                int64
+		LongestQ, Longest, Heads int64
+		Scale, P                 float64
+		Seed                     uint64
+		Step, Stream             uint32
+		DOut, DQ, DK, DV         Mat
+		TQ, TK, TV, TOut         Mat
 	}
 	NormArgs struct {
 		X, Y                     Mat

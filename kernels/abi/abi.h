@@ -20,7 +20,7 @@ typedef struct { tw_mat out, table; const int32_t *idx; int64_t fields; } tw_emb
 typedef struct { tw_mat out, h; int32_t *arg; tw_csr csr; } tw_segment_max_args;
 typedef struct { tw_csr csr, t, tself; const int32_t *self; int64_t heads; tw_mat x, e, att, out, alpha, score;
                  tw_mat dout, dx, de, datt, dscore; tw_mat tx, te, tatt, tout; } tw_gat_args;
-typedef struct { tw_mat q, k, v, out, lse; const int32_t *ptr; int64_t sequences, longest, heads; double scale, p; uint64_t seed;
+typedef struct { tw_mat q, k, v, out, lse; const int32_t *qptr, *ptr; int64_t sequences, longest_q, longest, heads; double scale, p; uint64_t seed;
                  uint32_t step, stream; tw_mat dout, dq, dk, dv, tq, tk, tv, tout; } tw_attention_args;
 typedef struct { tw_mat x, y; const float *mult; double total; const float *gamma, *beta; float *mean, *rstd; double eps;
                  int relu, frozen, accumulate; tw_mat dy, dx; float *dgamma, *dbeta; tw_mat tx, ty; const float *tgamma, *tbeta; } tw_norm_args;

@@ -30,7 +30,7 @@ inline void scale_row(int64_t d, float s, float *x) {
   for (; c < d; c++) x[c] *= s;
 }
 
-// attention_work is one head of the queries [i0,i1) of the sequence [lo,hi).
+// attention_work is one head of the queries [i0,i1) over the keys [lo,hi) of their sequence.
 struct attention_work {
   int64_t lo, hi, i0, i1, h;
 };
@@ -44,24 +44,25 @@ struct attention_scratch {
   uint64_t block[kQueries * kKeys / 4];
 };
 
-// attend runs body(work, scratch) over all heads, sequences and blocks of so many queries, in parallel; longest sequences first, or
-// the threads would wait for one at the end. No result is the sum of two pieces of work.
+// attend runs body(work, scratch) over all heads, sequences and blocks of so many queries, in parallel; sequences of most pairs first,
+// or the threads would wait for one at the end. No result is the sum of two pieces of work.
 template <class F>
 inline void attend(const tw_attention_args *a, int64_t queries, F body) {
   struct item {
     int64_t lo, hi, i0, i1, h0, h1;
   };
-  const auto length = [&](int64_t s) { return a->ptr[s + 1] - a->ptr[s]; };
+  const auto pairs_of = [&](int64_t s) { return int64_t{a->qptr[s + 1] - a->qptr[s]} * (a->ptr[s + 1] - a->ptr[s]); };
   std::vector<int64_t> order(a->sequences);
   for (int64_t s = 0; s < a->sequences; s++) order[s] = s;
-  std::stable_sort(order.begin(), order.end(), [&](int64_t s, int64_t t) { return length(s) > length(t); });
+  std::stable_sort(order.begin(), order.end(), [&](int64_t s, int64_t t) { return pairs_of(s) > pairs_of(t); });
   std::vector<item> items;
-  int64_t cost = 0;
+  int64_t cost = 0, rows = kQueries;
   for (int64_t s : order) {
-    const int64_t lo = a->ptr[s], hi = a->ptr[s + 1];
-    for (int64_t i0 = lo; i0 < hi; i0 += queries) {
-      const int64_t i1 = std::min(hi, i0 + queries), pairs = (i1 - i0) * (hi - lo), heads = std::max<int64_t>(1, 4096 / pairs);
+    const int64_t lo = a->ptr[s], hi = a->ptr[s + 1], end = a->qptr[s + 1];
+    for (int64_t i0 = a->qptr[s]; i0 < end; i0 += queries) {
+      const int64_t i1 = std::min(end, i0 + queries), pairs = (i1 - i0) * (hi - lo), heads = std::max<int64_t>(1, 4096 / pairs);
       cost += pairs * a->q.cols / 4;
+      rows = std::max(rows, padded(i1 - i0));
       for (int64_t h = 0; h < a->heads; h += heads) items.push_back({lo, hi, i0, i1, h, std::min(a->heads, h + heads)});
     }
   }
@@ -69,7 +70,7 @@ inline void attend(const tw_attention_args *a, int64_t queries, F body) {
   each(count, 1, cost, [&](int64_t n, int64_t) {
     static thread_local std::vector<float> memory;
     static thread_local attention_scratch s;
-    const int64_t turned = padded(d) * kKeys, tile = kQueries * kKeys, rows = std::max(kQueries, padded(items[0].hi - items[0].lo));
+    const int64_t turned = padded(d) * kKeys, tile = kQueries * kKeys;
     memory.resize(std::max<size_t>(memory.size(), 2 * turned + 3 * tile + 2 * rows + TW_LANES));
     float *at = memory.data() + TW_LANES - reinterpret_cast<uintptr_t>(memory.data()) / 4 % TW_LANES;
     for (int i = 0; i < 2; i++) {
@@ -160,27 +161,31 @@ void attention(const tw_attention_args *a) {
   });
 }
 
-// The gradient goes over all tiles of a head at once: every sum over the rows of a sequence has one owner.
+// The gradient goes over all tiles of a head at once: every sum over the rows of a sequence has one owner. Keys that no query sees are
+// in none.
 void attention_grad(const tw_attention_args *a) {
   const int64_t d = a->q.cols / a->heads;
   const float scale = static_cast<float>(a->scale);
+  for (int64_t s = 0; s < a->sequences; s++)
+    for (int64_t j = a->ptr[s]; j < a->ptr[s + 1] && a->qptr[s] == a->qptr[s + 1]; j++)
+      for (const tw_mat *m : {&a->dk, &a->dv}) std::fill_n(row(*m, j), m->cols, 0.f);
   attend(a, INT64_MAX / 2, [&](const attention_work &w, attention_scratch &s) {
     attention_dropout drop(a);
     float *mean = s.row[0];
-    for (int64_t i = w.lo; i < w.hi; i++) mean[i - w.lo] = dot(head(a, a->dout, i, w.h), head(a, a->out, i, w.h), d);
+    for (int64_t i = w.i0; i < w.i1; i++) mean[i - w.i0] = dot(head(a, a->dout, i, w.h), head(a, a->out, i, w.h), d);
     for (int64_t j0 = w.lo; j0 < w.hi; j0 += kKeys) {
       const int64_t nk = std::min(kKeys, w.hi - j0), ld = padded(nk);
       transpose(nk, d, scale, head(a, a->k, j0, w.h), a->k.ld, s.turned[0]);
       transpose(nk, d, 1, head(a, a->v, j0, w.h), a->v.ld, s.turned[1]);
-      for (int64_t i0 = w.lo; i0 < w.hi; i0 += kQueries) {
-        const int64_t nq = std::min(kQueries, w.hi - i0);
+      for (int64_t i0 = w.i0; i0 < w.i1; i0 += kQueries) {
+        const int64_t nq = std::min(kQueries, w.i1 - i0);
         const float *q = head(a, a->q, i0, w.h), *g = head(a, a->dout, i0, w.h);
         float *p = s.tile[0], *dp = s.tile[1];
         small_product<false>(nq, ld, d, q, a->q.ld, s.turned[0], ld, p, ld, false);
         small_product<false>(nq, ld, d, g, a->dout.ld, s.turned[1], ld, dp, ld, false);
         drop.draw(a, i0, i0 + nq, j0 - w.lo, nk, w.h, s);
         for (int64_t r = 0; r < nq; r++) {
-          const float lse = row(a->lse, i0 + r)[w.h], m = mean[i0 - w.lo + r];
+          const float lse = row(a->lse, i0 + r)[w.h], m = mean[i0 - w.i0 + r];
           for (int64_t j = r * ld; j < (r + 1) * ld; j += TW_LANES) {
             const vec y = fast_exp(load<vec>(p + j) - lse);
             vec kept = y, x = load<vec>(dp + j);
@@ -192,8 +197,8 @@ void attention_grad(const tw_attention_args *a) {
             store(dp + j, y * scale * (x - m));
           }
         }
-        small_product<true>(nk, d, nq, p, ld, g, a->dout.ld, head(a, a->dv, j0, w.h), a->dv.ld, i0 > w.lo);
-        small_product<true>(nk, d, nq, dp, ld, q, a->q.ld, head(a, a->dk, j0, w.h), a->dk.ld, i0 > w.lo);
+        small_product<true>(nk, d, nq, p, ld, g, a->dout.ld, head(a, a->dv, j0, w.h), a->dv.ld, i0 > w.i0);
+        small_product<true>(nk, d, nq, dp, ld, q, a->q.ld, head(a, a->dk, j0, w.h), a->dk.ld, i0 > w.i0);
         small_product<false>(nq, d, nk, dp, ld, head(a, a->k, j0, w.h), a->k.ld, head(a, a->dq, i0, w.h), a->dq.ld, j0 > w.lo);
       }
     }

@@ -1,21 +1,22 @@
 // Attention over packed sequences: tw_attention_args, see gpu.Attention.
 //
 // Contract of every kernel here
-//   shapes  q, k, v, out, dout, dq, dk, dv, tq, tk, tv, tout (T,C) f32 with leading dimensions of their own, C = heads*d; lse (T,heads);
-//           ptr (sequences+1). Columns beyond C are neither read nor written. Results are overwritten and not read.
+//   shapes  q, out, dout, dq, tq, tout (N,C), k, v, dk, dv, tk, tv (T,C) f32 with leading dimensions of their own, C = heads*d;
+//           lse (N,heads); qptr, ptr (sequences+1): where the queries, and the keys, of a sequence begin. A sequence with queries has
+//           keys. Columns beyond C are neither read nor written. Results are overwritten and not read.
 //   kernels plain: any d, any alignment. d32, d64: d a multiple of 4 up to that, all rows aligned to 16 bytes. bf16: the same, with the
 //           factors of all products rounded to bfloat16, 8 bits, on the way into shared memory, and probabilities and their gradients
 //           before they weigh rows; sums, log-sum-exp and the mean are float32. Never for tangents.
 //   memory  nothing of the size of a matrix of pairs: probabilities are made tile by tile, in the gradient and the tangent again from lse
 //           (Dao 2022). The gradient is two sweeps: grad_q over tiles of queries, which leaves <dout,out> of every query and head in
-//           scratch (T,heads), then grad_kv over tiles of keys. Every sum has one owner.
+//           scratch (N,heads), then grad_kv over tiles of keys. Every sum has one owner.
 //   order   keys, or queries, ascending; fixed by the shapes. No atomics.
-//   dropout element (i*heads+h)*65536 + j of the stream, j from the first row of the sequence: a block of Philox is four keys of a query.
+//   dropout element (i*heads+h)*65536 + j of the stream, j from the first key of the sequence: a block of Philox is four keys of a query.
 //   launch  plain: 256 threads, a warp to a row of a head. d32, d64: 128 threads, a block to a tile of 32 rows of a head; bf16: of 64.
 //           Any grid x. Offsets are 64-bit.
-//   cost    forward bytes 4(4TC + T heads), flops 4C a pair; gradient bytes 4(12TC + 2T heads), flops 14C a pair, in one sweep 4(8TC +
-//           T heads) and 10C; tangent bytes 4(8TC + T heads), flops 10C a pair. Keys and values of a sequence come from L2 for all tiles
-//           but the first. Bound by arithmetic from sequences of some tens of rows on.
+//   cost    forward bytes 4(2NC + 2TC + N heads), flops 4C a pair; gradient bytes 4(6NC + 6TC + 2N heads), flops 14C a pair, in one
+//           sweep 4(4NC + 4TC + N heads) and 10C; tangent bytes 4(4NC + 4TC + N heads), flops 10C a pair. Keys and values of a sequence
+//           come from L2 for all tiles but the first. Bound by arithmetic from sequences of some tens of rows on.
 //   oracle  kernels/ref/attention.go
 #include "mathf.cuh"
 #include "philox.cuh"
@@ -37,19 +38,20 @@ TW_DEV float *head(const tw_attention_args &a, const tw_mat &m, int64_t i, int64
 
 // ---------------------------------------------------------------- any head
 //
-// A warp has a row of one head and goes over the rows of its sequence 32 at a time, one to a lane.
+// A warp has a row of one head, a query or a key, and goes over the others of its sequence 32 at a time, one to a lane.
 
-// heads_of calls f(i, h, lo, hi) for every row i and head h; [lo,hi) are the rows of its sequence.
-template <class F>
+// heads_of calls f(i, h, s) for every query, or, with Keys, every key, i and head h; s is its sequence.
+template <bool Keys, class F>
 TW_DEV void heads_of(const tw_attention_args &a, F f) {
-  warp_rows(a.q.rows * a.heads, [&](int64_t w) {
+  const int32_t *ptr = Keys ? a.ptr : a.qptr;
+  warp_rows((Keys ? a.k.rows : a.q.rows) * a.heads, [&](int64_t w) {
     const int64_t i = w / a.heads;
     int64_t s = 0, end = a.sequences; // ptr[s] <= i < ptr[end]
     while (end - s > 1) {
       const int64_t middle = (s + end) / 2;
-      (a.ptr[middle] <= i ? s : end) = middle;
+      (ptr[middle] <= i ? s : end) = middle;
     }
-    f(i, w % a.heads, static_cast<int64_t>(a.ptr[s]), static_cast<int64_t>(a.ptr[end]));
+    f(i, w % a.heads, s);
   });
 }
 
@@ -66,9 +68,9 @@ TW_DEV float probability(const tw_attention_args &a, int64_t i, int64_t j, int64
   return exp_f(static_cast<float>(a.scale) * product(a, a.q, i, a.k, j, h) - row(a.lse, i)[h]);
 }
 
-// score_grad is the gradient of the score of a pair but for the scale; mean is <dout_i, out_i>.
-TW_DEV float score_grad(const tw_attention_args &a, const PairDropout &drop, int64_t i, int64_t j, int64_t h, int64_t lo, float mean) {
-  return probability(a, i, j, h) * (drop.factor(i, j - lo, h) * product(a, a.dout, i, a.v, j, h) - mean);
+// score_grad is the gradient of the score of a pair but for the scale; first is the first key of the sequence, mean is <dout_i, out_i>.
+TW_DEV float score_grad(const tw_attention_args &a, const PairDropout &drop, int64_t i, int64_t j, int64_t h, int64_t first, float mean) {
+  return probability(a, i, j, h) * (drop.factor(i, j - first, h) * product(a, a.dout, i, a.v, j, h) - mean);
 }
 
 // score_tangent is the tangent of the score of a pair.
@@ -103,7 +105,8 @@ TW_DEV void weighted(const tw_attention_args &a, const tw_mat &x, int64_t lo, in
 
 TW_KERNEL(kThreads, 2) tw_attention_plain_f32(tw_attention_args a, void *) {
   const PairDropout drop(a);
-  heads_of(a, [&](int64_t i, int64_t h, int64_t lo, int64_t hi) {
+  heads_of<false>(a, [&](int64_t i, int64_t h, int64_t s) {
+    const int lo = a.ptr[s], hi = a.ptr[s + 1];
     float top = -infinity(), sum = 0;
     for (int64_t j = lo + threadIdx.x % 32; j < hi; j += 32) {
       const float s = static_cast<float>(a.scale) * product(a, a.q, i, a.k, j, h), now = s > top ? s : top;
@@ -122,7 +125,8 @@ TW_KERNEL(kThreads, 2) tw_attention_plain_f32(tw_attention_args a, void *) {
 
 TW_KERNEL(kThreads, 2) tw_attention_grad_q_plain_f32(tw_attention_args a, void *scratch) {
   const PairDropout drop(a);
-  heads_of(a, [&](int64_t i, int64_t h, int64_t lo, int64_t hi) {
+  heads_of<false>(a, [&](int64_t i, int64_t h, int64_t s) {
+    const int lo = a.ptr[s], hi = a.ptr[s + 1];
     const float mean = product(a, a.dout, i, a.out, i, h);
     if (threadIdx.x % 32 == 0) static_cast<float *>(scratch)[i * a.heads + h] = mean;
     weighted(
@@ -133,19 +137,21 @@ TW_KERNEL(kThreads, 2) tw_attention_grad_q_plain_f32(tw_attention_args a, void *
 
 TW_KERNEL(kThreads, 2) tw_attention_grad_kv_plain_f32(tw_attention_args a, void *scratch) {
   const PairDropout drop(a);
-  heads_of(a, [&](int64_t j, int64_t h, int64_t lo, int64_t hi) {
+  heads_of<true>(a, [&](int64_t j, int64_t h, int64_t s) {
+    const int lo = a.qptr[s], hi = a.qptr[s + 1], first = a.ptr[s];
     weighted(
-        a, a.q, lo, hi, h, [&](int64_t i) { return score_grad(a, drop, i, j, h, lo, static_cast<float *>(scratch)[i * a.heads + h]); },
+        a, a.q, lo, hi, h, [&](int64_t i) { return score_grad(a, drop, i, j, h, first, static_cast<float *>(scratch)[i * a.heads + h]); },
         [&](int64_t c, float s) { head(a, a.dk, j, h)[c] = static_cast<float>(a.scale) * s; });
     weighted(
-        a, a.dout, lo, hi, h, [&](int64_t i) { return probability(a, i, j, h) * drop.factor(i, j - lo, h); },
+        a, a.dout, lo, hi, h, [&](int64_t i) { return probability(a, i, j, h) * drop.factor(i, j - first, h); },
         [&](int64_t c, float s) { head(a, a.dv, j, h)[c] = s; });
   });
 }
 
 TW_KERNEL(kThreads, 2) tw_attention_tangent_plain_f32(tw_attention_args a, void *) {
   const PairDropout drop(a);
-  heads_of(a, [&](int64_t i, int64_t h, int64_t lo, int64_t hi) {
+  heads_of<false>(a, [&](int64_t i, int64_t h, int64_t s) {
+    const int lo = a.ptr[s], hi = a.ptr[s + 1];
     float mean = 0;
     for (int64_t j = lo + threadIdx.x % 32; j < hi; j += 32) mean += probability(a, i, j, h) * score_tangent(a, i, j, h);
     mean = warp_sum(mean);
@@ -162,7 +168,7 @@ TW_KERNEL(kThreads, 2) tw_attention_tangent_plain_f32(tw_attention_args a, void 
 
 // ---------------------------------------------------------------- heads of up to 32 or 64 channels
 //
-// A block has 32 rows of a head and goes over those of their sequence, 32 columns at a time. A thread has the pairs of rows 2y, 2y+1
+// A block has 32 rows of a head, queries or keys, and goes over the others of their sequence, 32 columns at a time. A thread has the pairs of rows 2y, 2y+1
 // and columns 4x..4x+3, and of the results of these rows channels 4x..4x+3 of every 32. A warp has 8 rows, so that weights pass from
 // those who make them to those who use them within the warp.
 enum : int {
@@ -265,24 +271,25 @@ TW_DEV float pair_reduce(float v, Op op) {
   return v;
 }
 
-// kept returns bit 4r+c for the pair of row i+2y+r and column j+4x+c, unless dropout takes it. Rows are queries, or, with Keys, keys.
+// kept returns bit 4r+c for the pair of row i+2y+r and column j+4x+c, unless dropout takes it. Rows are queries, or, with Keys, keys;
+// first is the first key.
 template <bool Keys>
-TW_DEV uint32_t kept(const PairDropout &drop, int64_t i, int64_t j, int64_t lo, int64_t h) {
+TW_DEV uint32_t kept(const PairDropout &drop, int64_t i, int64_t j, int64_t first, int64_t h) {
   uint32_t bits = 0xff;
   if (!drop.on) return bits;
   i += 2 * pair_y(), j += 4 * pair_x();
   if constexpr (Keys) {
 #pragma unroll
     for (int c = 0; c < 4; c++) {
-      const Philox w = drop.pairs(j + c, i - lo, h);
+      const Philox w = drop.pairs(j + c, i - first, h);
 #pragma unroll
       for (int r = 0; r < 2; r++)
-        if (!drop.keeps(w.at((i - lo) % 4 + r))) bits &= ~(1u << (4 * r + c));
+        if (!drop.keeps(w.at((i - first) % 4 + r))) bits &= ~(1u << (4 * r + c));
     }
   } else {
 #pragma unroll
     for (int r = 0; r < 2; r++) {
-      const Philox w = drop.pairs(i + r, j - lo, h);
+      const Philox w = drop.pairs(i + r, j - first, h);
 #pragma unroll
       for (int c = 0; c < 4; c++)
         if (!drop.keeps(w.word[c])) bits &= ~(1u << (4 * r + c));
@@ -291,14 +298,17 @@ TW_DEV uint32_t kept(const PairDropout &drop, int64_t i, int64_t j, int64_t lo, 
   return bits;
 }
 
-// row_tiles calls f(lo, hi, i, h) for every size rows from i on of every sequence [lo,hi) and head.
-template <class F>
+// row_tiles calls f(i, end, s, h) for every size rows [i,end) or, at the end of a sequence s, fewer, and every head h. Rows are
+// queries, or, with Keys, keys.
+template <bool Keys, class F>
 TW_DEV void row_tiles(const tw_attention_args &a, int size, F f) {
-  const int64_t across = (a.longest + size - 1) / size, all = a.sequences * across * a.heads;
+  const int32_t *ptr = Keys ? a.ptr : a.qptr;
+  const int64_t across = ((Keys ? a.longest : a.longest_q) + size - 1) / size, all = a.sequences * across * a.heads;
 #pragma unroll 1
   for (int64_t w = blockIdx.x; w < all; w += gridDim.x) {
-    const int64_t s = w / a.heads / across, lo = a.ptr[s], hi = a.ptr[s + 1], i = lo + w / a.heads % across * size;
-    if (i < hi) f(lo, hi, i, w % a.heads);
+    const int64_t s = w / a.heads / across, i = ptr[s] + w / a.heads % across * size;
+    const int end = ptr[s + 1];
+    if (i < end) f(i, end, s, w % a.heads);
   }
 }
 
@@ -309,12 +319,13 @@ TW_DEV void attention(const tw_attention_args &a) {
   float *q = reinterpret_cast<float *>(pool), *k = q + S::floats, *v = k + S::floats, *weights = v + S::floats;
   const PairDropout drop(a);
   const float scale = static_cast<float>(a.scale);
-  row_tiles(a, kPairs, [&](int64_t lo, int64_t hi, int64_t i, int64_t h) {
-    const bool mine = i + threadIdx.x / 32 * 8 < hi; // has this warp any row?
+  row_tiles<false>(a, kPairs, [&](int i, int end, int64_t s, int h) {
+    const int lo = a.ptr[s], hi = a.ptr[s + 1];
+    const bool mine = i + threadIdx.x / 32 * 8 < end; // has this warp any row?
     float top[2] = {-infinity(), -infinity()}, sum[2] = {};
     typename S::Sum out = {};
     __syncthreads(); // those who still read the last tiles
-    S::template fetch<false>(q, a, a.q, i, hi, h);
+    S::template fetch<false>(q, a, a.q, i, end, h);
     S::template fetch<true>(k, a, a.k, lo, hi, h);
     commit();
     S::template fetch<true>(v, a, a.v, lo, hi, h);
@@ -367,9 +378,9 @@ TW_DEV void attention(const tw_attention_args &a) {
     for (int r = 0; r < 2; r++) {
       sum[r] = pair_reduce(sum[r], Add{});
       factor[r] = drop.scale / sum[r];
-      if (pair_x() == 0 && i + r < hi) row(a.lse, i + r)[h] = top[r] + log_f(sum[r]);
+      if (pair_x() == 0 && i + r < end) row(a.lse, i + r)[h] = top[r] + log_f(sum[r]);
     }
-    S::write(out, a, i - 2 * pair_y(), hi, [&](int r, int c, Pack<4> y) {
+    S::write(out, a, i - 2 * pair_y(), end, [&](int r, int c, Pack<4> y) {
 #pragma unroll
       for (int e = 0; e < 4; e++) y.v[e] *= factor[r];
       store_whole(head(a, a.out, i + r, h) + c, y);
@@ -387,14 +398,18 @@ TW_DEV void attention_grad(const tw_attention_args &a, float *means) {
   const tw_mat &xs = Keys ? a.k : a.q, &ys = Keys ? a.v : a.dout, &us = Keys ? a.q : a.k, &ws = Keys ? a.dout : a.v;
   const PairDropout drop(a);
   const float scale = static_cast<float>(a.scale);
-  row_tiles(a, kPairs, [&](int64_t lo, int64_t hi, int64_t i, int64_t h) {
-    const bool mine = i + threadIdx.x / 32 * 8 < hi;
+  row_tiles<Keys>(a, kPairs, [&](int i, int end, int64_t s, int h) {
+    const int32_t *others = Keys ? a.qptr : a.ptr;
+    const int lo = others[s], hi = others[s + 1];
+    const bool mine = i + threadIdx.x / 32 * 8 < end;
     const int64_t first = i + 2 * pair_y();
     typename S::Sum sum = {}, sum_v = {};
     float lse[2], mean[2]; // of the queries in the rows
     __syncthreads();       // those who still read the last tiles
-    S::template fetch<false>(x, a, xs, i, hi, h);
-    S::template fetch<false>(y, a, ys, i, hi, h);
+    if (lo < hi) { // for keys that no query sees nobody would wait
+      S::template fetch<false>(x, a, xs, i, end, h);
+      S::template fetch<false>(y, a, ys, i, end, h);
+    }
 #pragma unroll 1
     for (int64_t j = lo; j < hi; j += kPairs) {
       S::template fetch<true>(u, a, us, j, hi, h);
@@ -405,7 +420,7 @@ TW_DEV void attention_grad(const tw_attention_args &a, float *means) {
       if (!Keys && mine && j == lo) {
 #pragma unroll
         for (int r = 0; r < 2; r++) {
-          const bool there = first + r < hi;
+          const bool there = first + r < end;
           mean[r] = 0;
           for (int c = 4 * pair_x(); c < a.q.cols / a.heads && there; c += 32) {
             const Pack<4> o = load<4>(head(a, a.out, first + r, h) + c), g = load<4>(y + (2 * pair_y() + r) * S::pitch + c);
@@ -421,7 +436,7 @@ TW_DEV void attention_grad(const tw_attention_args &a, float *means) {
         float p[2][4] = {}, dp[2][4] = {};
         S::products(p, x, u);
         S::products(dp, y, w);
-        const uint32_t bits = kept<Keys>(drop, i, j, lo, h);
+        const uint32_t bits = kept<Keys>(drop, i, j, a.ptr[s], h);
 #pragma unroll
         for (int c = 0; c < 4; c++) {
           const int64_t column = j + 4 * pair_x() + c;
@@ -444,12 +459,12 @@ TW_DEV void attention_grad(const tw_attention_args &a, float *means) {
       }
       __syncthreads(); // all are done with these columns
     }
-    S::write(sum, a, i, hi, [&](int r, int c, Pack<4> s) {
+    S::write(sum, a, i, end, [&](int r, int c, Pack<4> s) {
 #pragma unroll
       for (int e = 0; e < 4; e++) s.v[e] *= scale;
       store_whole(head(a, Keys ? a.dk : a.dq, first + r, h) + c, s);
     });
-    if constexpr (Keys) S::write(sum_v, a, i, hi, [&](int r, int c, Pack<4> s) { store_whole(head(a, a.dv, first + r, h) + c, s); });
+    if constexpr (Keys) S::write(sum_v, a, i, end, [&](int r, int c, Pack<4> s) { store_whole(head(a, a.dv, first + r, h) + c, s); });
   });
 }
 
@@ -460,16 +475,17 @@ TW_DEV void attention_tangent(const tw_attention_args &a) {
   float *q = reinterpret_cast<float *>(pool), *tq = q + S::floats, *u = tq + S::floats, *w = u + S::floats, *weights = w + S::floats;
   const PairDropout drop(a);
   const float scale = static_cast<float>(a.scale);
-  row_tiles(a, kPairs, [&](int64_t lo, int64_t hi, int64_t i, int64_t h) {
-    const bool mine = i + threadIdx.x / 32 * 8 < hi;
+  row_tiles<false>(a, kPairs, [&](int i, int end, int64_t s, int h) {
+    const int lo = a.ptr[s], hi = a.ptr[s + 1];
+    const bool mine = i + threadIdx.x / 32 * 8 < end;
     const int64_t first = i + 2 * pair_y();
     typename S::Sum sum = {};
     float lse[2], mean[2] = {};
 #pragma unroll
-    for (int r = 0; r < 2; r++) lse[r] = first + r < hi ? row(a.lse, first + r)[h] : 0;
+    for (int r = 0; r < 2; r++) lse[r] = first + r < end ? row(a.lse, first + r)[h] : 0;
     __syncthreads(); // those who still read the last tiles
-    S::template fetch<false>(q, a, a.q, i, hi, h);
-    S::template fetch<false>(tq, a, a.tq, i, hi, h);
+    S::template fetch<false>(q, a, a.q, i, end, h);
+    S::template fetch<false>(tq, a, a.tq, i, end, h);
 #pragma unroll 1
     for (int64_t j = lo; j < hi; j += kPairs) {
       S::template fetch<true>(u, a, a.k, j, hi, h);
@@ -511,7 +527,7 @@ TW_DEV void attention_tangent(const tw_attention_args &a) {
     }
 #pragma unroll
     for (int r = 0; r < 2; r++) mean[r] = pair_reduce(mean[r], Add{});
-    S::write(sum, a, i, hi, [&](int r, int c, Pack<4> s) {
+    S::write(sum, a, i, end, [&](int r, int c, Pack<4> s) {
       const Pack<4> y = load<4>(head(a, a.out, first + r, h) + c);
 #pragma unroll
       for (int e = 0; e < 4; e++) s.v[e] -= mean[r] * y.v[e];

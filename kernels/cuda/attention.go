@@ -28,23 +28,26 @@ var (
 	attentionTangent = attentionKernels{tiled: [2]string{"tw_attention_tangent_d32_f32", "tw_attention_tangent_d64_f32"}, plain: "tw_attention_tangent_plain_f32"}
 )
 
-// attend launches one of the kernels. In float32 it holds so many sides of a tile of pairs in shared memory; wide says whether rows
-// allow wide accesses.
-func attend(q Queue, math Math, k attentionKernels, sides int, wide bool, a *abi.AttentionArgs, scratch uintptr) {
+// attend launches one of the kernels over rows, of which a sequence has at most longest: the queries, or the keys. In float32 it holds
+// so many sides of a tile of pairs in shared memory; wide says whether rows allow wide accesses.
+func attend(q Queue, math Math, k attentionKernels, rows, longest int64, sides int, wide bool, a *abi.AttentionArgs, scratch uintptr) {
+	if rows == 0 {
+		return
+	}
 	d := a.Q.Cols / a.Heads
 	if !wide || d%4 != 0 || d > 64 {
-		launch(q, k.plain, blocks(a.Q.Rows*a.Heads, threads/32), linear(threads), 0, a, scratch)
+		launch(q, k.plain, blocks(rows*a.Heads, threads/32), linear(threads), 0, a, scratch)
 		return
 	}
 	wider, most := 0, 32
 	if d > 32 {
 		wider, most = 1, 64
 	}
-	kernel, rows, shared := k.tiled[wider], int64(pairs), 4*pairs*(sides*(most+4)+pairPitch)
+	kernel, tile, shared := k.tiled[wider], int64(pairs), 4*pairs*(sides*(most+4)+pairPitch)
 	if math == BF16 {
-		kernel, rows, shared = k.bf16[wider], mmaRows, 2*(4+2)*mmaColumns*most+4*2*mmaColumns
+		kernel, tile, shared = k.bf16[wider], mmaRows, 2*(4+2)*mmaColumns*most+4*2*mmaColumns
 	}
-	launch(q, kernel, blocks(a.Sequences*pieces(a.Longest, rows)*a.Heads, 1), linear(attentionThreads), shared, a, scratch)
+	launch(q, kernel, blocks(a.Sequences*pieces(longest, tile)*a.Heads, 1), linear(attentionThreads), shared, a, scratch)
 }
 
 // Attention queues gpu.Attention in float32.
@@ -53,10 +56,7 @@ func Attention(q Queue, a *abi.AttentionArgs) { AttentionIn(q, Float32, a) }
 // AttentionIn queues gpu.Attention in a math: in bfloat16 on tensor cores where heads have at most 64 channels and all rows are
 // aligned, otherwise in float32.
 func AttentionIn(q Queue, math Math, a *abi.AttentionArgs) {
-	if a.Q.Rows == 0 {
-		return
-	}
-	attend(q, math, attention, 3, alignedRows(a.Q, a.K, a.V, a.Out), a, 0)
+	attend(q, math, attention, a.Q.Rows, a.LongestQ, 3, alignedRows(a.Q, a.K, a.V, a.Out), a, 0)
 }
 
 // AttentionGrad queues gpu.AttentionGrad in float32.
@@ -64,19 +64,13 @@ func AttentionGrad(q Queue, a *abi.AttentionArgs) { AttentionGradIn(q, Float32, 
 
 // AttentionGradIn queues gpu.AttentionGrad in a math, as AttentionIn does: DQ, and then DK and DV.
 func AttentionGradIn(q Queue, math Math, a *abi.AttentionArgs) {
-	if a.Q.Rows == 0 {
-		return
-	}
 	scratch := reserve(q, 4*a.Q.Rows*a.Heads)
 	wide := alignedRows(a.Q, a.K, a.V, a.Out, a.DOut, a.DQ, a.DK, a.DV)
-	attend(q, math, attentionGradQ, 4, wide, a, scratch)
-	attend(q, math, attentionGradKV, 4, wide, a, scratch)
+	attend(q, math, attentionGradQ, a.Q.Rows, a.LongestQ, 4, wide, a, scratch)
+	attend(q, math, attentionGradKV, a.K.Rows, a.Longest, 4, wide, a, scratch)
 }
 
 // AttentionTangent queues gpu.AttentionTangent, which is always in float32.
 func AttentionTangent(q Queue, a *abi.AttentionArgs) {
-	if a.Q.Rows == 0 {
-		return
-	}
-	attend(q, Float32, attentionTangent, 4, alignedRows(a.Q, a.K, a.V, a.Out, a.TQ, a.TK, a.TV, a.TOut), a, 0)
+	attend(q, Float32, attentionTangent, a.Q.Rows, a.LongestQ, 4, alignedRows(a.Q, a.K, a.V, a.Out, a.TQ, a.TK, a.TV, a.TOut), a, 0)
 }

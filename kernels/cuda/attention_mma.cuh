@@ -1,6 +1,6 @@
 // Attention on tensor cores, in bfloat16 with sums in float32. Part of attention.cu.
 //
-// A block has 64 rows of a head and goes over those of their sequence, 32 columns at a time. A warp has 16 rows, whose fragments stay
+// A block has 64 rows of a head, queries or keys, and goes over the others of their sequence, 32 columns at a time. A warp has 16 rows, whose fragments stay
 // in registers. Columns travel as float32 by cp.async while those before are multiplied, each thread's pieces to a place of its own,
 // and become bfloat16 on their way to where ldmatrix reads them.
 #pragma once
@@ -131,23 +131,23 @@ struct Half {
 struct Mask {
   int row[2] = {0xffff, 0xffff}; // bit 4n + e
 
-  // queries in the rows from i on, keys from j on in the columns.
-  __device__ void queries(const PairDropout &drop, int64_t i, int64_t j, int64_t lo, int64_t h) {
+  // queries in the rows from i on, keys from j on in the columns; first is the first key of the sequence.
+  __device__ void queries(const PairDropout &drop, int64_t i, int64_t j, int64_t first, int64_t h) {
     const int lane = threadIdx.x % 32, odd = lane % 2;
     int own = 0;
 #pragma unroll
-    for (int n = 0; n < 4; n++) own |= four(drop, drop.pairs(i + lane / 4 + 8 * odd, j - lo + 8 * n + lane % 4 / 2 * 4, h)) << 4 * n;
+    for (int n = 0; n < 4; n++) own |= four(drop, drop.pairs(i + lane / 4 + 8 * odd, j - first + 8 * n + lane % 4 / 2 * 4, h)) << 4 * n;
     const int other = __shfl_xor_sync(0xffffffffu, own, 1);
     row[0] = (odd ? other : own) >> 2 * odd;
     row[1] = (odd ? own : other) >> 2 * odd;
   }
 
   // keys in the rows, queries in the columns.
-  __device__ void keys(const PairDropout &drop, int64_t i, int64_t j, int64_t lo, int64_t h) {
+  __device__ void keys(const PairDropout &drop, int64_t i, int64_t j, int64_t first, int64_t h) {
     const int lane = threadIdx.x % 32, mine = lane / 4 % 4;
     int own = 0;
 #pragma unroll
-    for (int k = 0; k < 4; k++) own |= four(drop, drop.pairs(j + 8 * mine + lane % 4 * 2 + k % 2, i - lo + lane / 16 * 4 + k / 2 * 8, h)) << 4 * k;
+    for (int k = 0; k < 4; k++) own |= four(drop, drop.pairs(j + 8 * mine + lane % 4 * 2 + k % 2, i - first + lane / 16 * 4 + k / 2 * 8, h)) << 4 * k;
     row[0] = row[1] = 0;
 #pragma unroll
     for (int n = 0; n < 4; n++) {
@@ -184,7 +184,7 @@ TW_DEV void columns(const tw_attention_args &a, const tw_mat &u, const tw_mat &w
     H::fetch(stage + H::staged, a, w, j, hi, h);
     commit();
   };
-  fetch(lo);
+  if (lo < hi) fetch(lo); // for keys that no query sees nobody would wait
 #pragma unroll 1
   for (int64_t j = lo; j < hi; j += kMmaColumns) {
     wait<0>();
@@ -198,12 +198,12 @@ TW_DEV void columns(const tw_attention_args &a, const tw_mat &u, const tw_mat &w
   }
 }
 
-// rows_of reads this warp's 16 of the 64 rows from i on, through the two tiles.
+// rows_of reads this warp's 16 of the 64 rows from i on that lie before end, through the two tiles.
 template <int D>
-TW_DEV void rows_of(typename Half<D>::Rows &x, const tw_attention_args &a, const tw_mat &m, int64_t i, int64_t hi, int64_t h, uint32_t stage, uint32_t tile) {
+TW_DEV void rows_of(typename Half<D>::Rows &x, const tw_attention_args &a, const tw_mat &m, int64_t i, int64_t end, int64_t h, uint32_t stage, uint32_t tile) {
   typedef Half<D> H;
-  H::fetch(stage, a, m, i, hi, h);
-  H::fetch(stage + H::staged, a, m, i + 32, hi, h);
+  H::fetch(stage, a, m, i, end, h);
+  H::fetch(stage + H::staged, a, m, i + 32, end, h);
   commit();
   wait<0>();
   __syncthreads(); // those who still read the last tiles
@@ -221,14 +221,15 @@ TW_DEV void attention_mma(const tw_attention_args &a) {
   const PairDropout drop(a);
   const float scale = static_cast<float>(a.scale) * log2e();
   const int lane = threadIdx.x % 32;
-  row_tiles(a, kMmaRows, [&](int64_t lo, int64_t hi, int64_t i, int64_t h) {
-    const int64_t first = i + threadIdx.x / 32 * 16; // row of this warp
+  row_tiles<false>(a, kMmaRows, [&](int i, int end, int64_t s, int h) {
+    const int lo = a.ptr[s], hi = a.ptr[s + 1];
+    const int first = i + threadIdx.x / 32 * 16; // row of this warp
     typename H::Rows q;
-    rows_of<D>(q, a, a.q, i, hi, h, stage, tile);
+    rows_of<D>(q, a, a.q, i, end, h, stage, tile);
     typename H::Sum out = {};
     float top[2] = {-infinity(), -infinity()}, sum[2] = {};
     columns<D>(a, a.k, a.v, lo, hi, h, stage, tile, [](int64_t) {}, [&](int64_t j) {
-      if (first >= hi) return;
+      if (first >= end) return;
       typename H::Pairs s = {};
       H::products(s, q, tile);
       Mask kept;
@@ -267,9 +268,9 @@ TW_DEV void attention_mma(const tw_attention_args &a) {
     for (int half = 0; half < 2; half++) {
       sum[half] = quad_reduce(sum[half], Add{});
       factor[half] = drop.scale / sum[half];
-      if (const int64_t r = first + lane / 4 + 8 * half; r < hi && lane % 4 == 0) row(a.lse, r)[h] = top[half] / log2e() + log_f(sum[half]);
+      if (const int64_t r = first + lane / 4 + 8 * half; r < end && lane % 4 == 0) row(a.lse, r)[h] = top[half] / log2e() + log_f(sum[half]);
     }
-    H::write(out, a, a.out, first, hi, h, factor[0], factor[1]);
+    H::write(out, a, a.out, first, end, h, factor[0], factor[1]);
   });
 }
 
@@ -284,18 +285,20 @@ TW_DEV void attention_grad_mma(const tw_attention_args &a, float *means) {
   const PairDropout drop(a);
   const float scale = static_cast<float>(a.scale);
   const int lane = threadIdx.x % 32;
-  row_tiles(a, kMmaRows, [&](int64_t lo, int64_t hi, int64_t i, int64_t h) {
-    const int64_t first = i + threadIdx.x / 32 * 16;
+  row_tiles<Keys>(a, kMmaRows, [&](int i, int end, int64_t s, int h) {
+    const int32_t *others = Keys ? a.qptr : a.ptr;
+    const int lo = others[s], hi = others[s + 1];
+    const int first = i + threadIdx.x / 32 * 16;
     typename H::Rows x, y;
-    rows_of<D>(x, a, xs, i, hi, h, stage, tile);
-    rows_of<D>(y, a, ys, i, hi, h, stage, tile);
+    rows_of<D>(x, a, xs, i, end, h, stage, tile);
+    rows_of<D>(y, a, ys, i, end, h, stage, tile);
     typename H::Sum sum = {}, sum_v = {};
     float lse[2] = {}, mean[2] = {}; // of the queries in the rows
     if constexpr (!Keys) {
 #pragma unroll
       for (int half = 0; half < 2; half++) {
         const int64_t r = first + lane / 4 + 8 * half;
-        if (r < hi) {
+        if (r < end) {
           for (int c = lane % 4 * 4; c < a.q.cols / a.heads; c += 16) {
             const Pack<4> o = load<4>(head(a, a.out, r, h) + c), g = load<4>(head(a, a.dout, r, h) + c);
 #pragma unroll
@@ -304,7 +307,7 @@ TW_DEV void attention_grad_mma(const tw_attention_args &a, float *means) {
           lse[half] = row(a.lse, r)[h] * log2e();
         }
         mean[half] = quad_reduce(mean[half], Add{});
-        if (r < hi && lane % 4 == 0) means[r * a.heads + h] = mean[half];
+        if (r < end && lane % 4 == 0) means[r * a.heads + h] = mean[half];
       }
     }
     // Of the queries in the columns; those that are not there have no probabilities.
@@ -316,14 +319,14 @@ TW_DEV void attention_grad_mma(const tw_attention_args &a, float *means) {
       }
     };
     columns<D>(a, us, ws, lo, hi, h, stage, tile, also, [&](int64_t j) {
-      if (first >= hi) return;
+      if (first >= end) return;
       typename H::Pairs p = {}, dp = {};
       H::products(p, x, tile);
       H::products(dp, y, tile + H::bytes);
       Mask kept;
       if (drop.on) {
         if constexpr (Keys)
-          kept.keys(drop, first, j, lo, h);
+          kept.keys(drop, first, j, a.ptr[s], h);
         else
           kept.queries(drop, first, j, lo, h);
       }
@@ -345,7 +348,7 @@ TW_DEV void attention_grad_mma(const tw_attention_args &a, float *means) {
       H::accumulate(sum, dp, tile);
       if constexpr (Keys) H::accumulate(sum_v, p, tile + H::bytes);
     });
-    H::write(sum, a, Keys ? a.dk : a.dq, first, hi, h, scale, scale);
-    if constexpr (Keys) H::write(sum_v, a, a.dv, first, hi, h, 1, 1);
+    H::write(sum, a, Keys ? a.dk : a.dq, first, end, h, scale, scale);
+    if constexpr (Keys) H::write(sum_v, a, a.dv, first, end, h, 1, 1);
   });
 }

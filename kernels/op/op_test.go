@@ -28,9 +28,12 @@ func TestCosts(t *testing.T) {
 		{"the end of a block", f.AddNorm(10, 7, true, true, true), Cost{4 * (4*70 + 7 + 14 + 20), 70 * 12}},
 		{"cross entropy of a product", f.LinearCE(10, 100, 7, true), Cost{4*(70+700+100+10) + 4*10, 1000 * 19}},
 		{"its gradient", f.LinearCEGrad(10, 100, 7, false, true, false, true, false), Cost{4*(70+700+10+70+1400) + 4*10, 1000 * 45}},
-		{"attention of 2 and 3 tokens, 4 heads of 8", f.Attention(5, 2, 13, 4, 8, false), Cost{4*(4*5*32+5*4) + 4*3, 13*(2*2*32+4*5) + 5*(32+2*4)}},
-		{"its gradient with dropout", f.AttentionGrad(5, 2, 13, 4, 8, true), Cost{4*(8*5*32+5*4) + 4*3, 13*(5*2*32+4*5+4*3) + 5*2*32}},
-		{"its tangent", f.AttentionTangent(5, 2, 13, 4, 8, false), Cost{4*(8*5*32+5*4) + 4*3, 13*(5*2*32+4*5) + 5*2*32}},
+		{"attention of 2 and 3 tokens, 4 heads of 8", f.Attention(5, 5, 2, 13, 4, 8, false), Cost{4*(4*5*32+5*4) + 4*6, 13*(2*2*32+4*5) + 5*(32+2*4)}},
+		{"its gradient with dropout", f.AttentionGrad(5, 5, 2, 13, 4, 8, true), Cost{4*(8*5*32+5*4) + 4*6, 13*(5*2*32+4*5+4*3) + 5*2*32}},
+		{"its tangent", f.AttentionTangent(5, 5, 2, 13, 4, 8, false), Cost{4*(8*5*32+5*4) + 4*6, 13*(5*2*32+4*5) + 5*2*32}},
+		{"attention from one query to 2 and 3 tokens each", f.Attention(2, 5, 2, 5, 4, 8, false), Cost{4*(2*2*32+2*5*32+2*4) + 4*6, 5*(2*2*32+4*5) + 2*(32+2*4)}},
+		{"its gradient", f.AttentionGrad(2, 5, 2, 5, 4, 8, false), Cost{4*(4*2*32+4*5*32+2*4) + 4*6, 5*(5*2*32+4*5) + 2*2*32}},
+		{"its tangent", f.AttentionTangent(2, 5, 2, 5, 4, 8, true), Cost{4*(4*2*32+4*5*32+2*4) + 4*6, 5*(5*2*32+4*5+4*2) + 2*2*32}},
 		{"a sum of costs", Cost{1, 2}.Plus(Cost{3, 4}), Cost{4, 6}},
 	} {
 		if c.got != c.want {

@@ -3,7 +3,7 @@ package ref
 // Attention holds the arguments of attention over packed sequences, see gpu.Attention.
 type Attention[T Real] struct {
 	Q, K, V, Out, LSE M[T]
-	Ptr               []int32
+	QPtr, Ptr         []int32
 	Heads             int
 	Scale             T
 	DropP             float64
@@ -11,11 +11,11 @@ type Attention[T Real] struct {
 	Step, Stream      uint32
 }
 
-// rows calls body for every row i of every sequence [lo,hi) and every head.
-func (a Attention[T]) rows(body func(lo, hi, i, h int)) {
+// queries calls body for every query i and every head; [lo,hi) are the keys of its sequence.
+func (a Attention[T]) queries(body func(lo, hi, i, h int)) {
 	for s := range len(a.Ptr) - 1 {
 		lo, hi := int(a.Ptr[s]), int(a.Ptr[s+1])
-		for i := lo; i < hi; i++ {
+		for i := int(a.QPtr[s]); i < int(a.QPtr[s+1]); i++ {
 			for h := range a.Heads {
 				body(lo, hi, i, h)
 			}
@@ -43,7 +43,7 @@ func (a Attention[T]) add(y M[T], i int, s T, x M[T], j, h int) {
 	}
 }
 
-// keep is what dropout multiplies the probability of key j by, for query i; lo is the first row of their sequence.
+// keep is what dropout multiplies the probability of key j by, for query i; lo is the first key of their sequence.
 func (a Attention[T]) keep(lo, i, j, h int) T {
 	element := (uint64(i)*uint64(a.Heads)+uint64(h))*65536 + uint64(j-lo)
 	if a.DropP > 0 && Uniform(a.Seed, a.Step, a.Stream, element) < a.DropP {
@@ -62,7 +62,7 @@ func (a Attention[T]) Forward() {
 	for i := range a.Out.Rows {
 		clear(a.Out.Row(i))
 	}
-	a.rows(func(lo, hi, i, h int) {
+	a.queries(func(lo, hi, i, h int) {
 		score := make([]T, hi-lo)
 		var top, sum T
 		for j := lo; j < hi; j++ {
@@ -86,10 +86,12 @@ func (a Attention[T]) Forward() {
 func (a Attention[T]) Backward(dout, dq, dk, dv M[T]) {
 	for i := range dq.Rows {
 		clear(dq.Row(i))
-		clear(dk.Row(i))
-		clear(dv.Row(i))
 	}
-	a.rows(func(lo, hi, i, h int) {
+	for j := range dk.Rows {
+		clear(dk.Row(j))
+		clear(dv.Row(j))
+	}
+	a.queries(func(lo, hi, i, h int) {
 		mean := a.product(dout, i, a.Out, i, h) // sum_j of a probability times its gradient
 		for j := lo; j < hi; j++ {
 			p, keep := a.probability(i, j, h), a.keep(lo, i, j, h)
@@ -106,7 +108,7 @@ func (a Attention[T]) Tangent(tq, tk, tv, tout M[T]) {
 	for i := range tout.Rows {
 		clear(tout.Row(i))
 	}
-	a.rows(func(lo, hi, i, h int) {
+	a.queries(func(lo, hi, i, h int) {
 		var mean T
 		for j := lo; j < hi; j++ {
 			p, keep := a.probability(i, j, h), a.keep(lo, i, j, h)

@@ -12,10 +12,14 @@ import (
 )
 
 // TestAttention holds gradient and tangent of a loss behind attention to central differences: with the projected rows read once,
-// and read twice, where the gradient is added to what is there.
+// and read twice, where the gradient is added to what is there; with queries apart, of which one sequence has none; with queries that
+// do not move.
 func TestAttention(t *testing.T) {
 	const rows, c = 6, 4
-	for name, twice := range map[string]bool{"read once": false, "read twice": true} {
+	for name, is := range map[string]struct{ twice, apart, fixed bool }{
+		"read once": {}, "read twice": {twice: true}, "queries apart": {apart: true}, "queries apart, read twice": {apart: true, twice: true},
+		"fixed queries": {apart: true, fixed: true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			b := ref.Open()
 			arena, err := gpu.NewArena(b, 0, 8)
@@ -38,12 +42,21 @@ func TestAttention(t *testing.T) {
 				}
 				return v
 			}
-			ptr, err := b.Alloc(4, 4)
-			if err != nil {
-				t.Fatal(err)
+			ints := func(v ...int32) gpu.Buffer {
+				buf, err := b.Alloc(len(v), 4)
+				if err != nil {
+					t.Fatal(err)
+				}
+				b.UploadInts(buf, v)
+				return buf
 			}
-			b.UploadInts(ptr, []int32{0, 4, 5, 6})
-			seq := tape.Sequences{Ptr: ptr, N: 3, Longest: 4}
+			seq := tape.Sequences{Ptr: ints(0, 4, 5, 6), N: 3, LongestQ: 4, Longest: 4}
+			queries := rows
+			if seq.QPtr = seq.Ptr; is.apart {
+				seq.QPtr, queries = ints(0, 2, 2, 3), 3
+			}
+			wq := w.Part(0, c)
+			y := gpu.MatOf(upload(normal(queries*c)), queries, c, c)
 			x, target, other := gpu.MatOf(upload(normal(rows*c)), rows, c, c), upload(normal(rows*c)), upload(normal(rows*3*c))
 			tp := tape.New(b, arena)
 			// The direction has no padding: w's rows are wider than its columns in the flat vector.
@@ -57,15 +70,24 @@ func TestAttention(t *testing.T) {
 				value := upload([]float64{0})
 				tp.Start(table.Bind(upload(at)), grad)
 				qkv := tp.Linear(tp.Constant(x), tp.Param(w), nil, gpu.Identity)
-				l := tp.ElementLoss(gpu.MSE, tp.Attention(qkv, seq, 2, 0.3, gpu.Key{Seed: 7}), target, gpu.Buffer{}, 1, value)
-				if twice {
-					l = tp.Join(l, tp.ElementLoss(gpu.MSE, qkv, other, gpu.Buffer{}, 0.1, value))
+				q, k, v := qkv.Columns(0, c), qkv.Columns(c, 2*c), qkv.Columns(2*c, 3*c)
+				if is.apart {
+					z := tp.Constant(y)
+					if !is.fixed {
+						z = tp.Linear(z, tp.Param(wq), nil, gpu.Identity)
+					}
+					qkv = tp.Linear(tp.Constant(x), tp.Param(w.Part(c, 3*c)), nil, gpu.Identity)
+					q, k, v = z.Columns(0, c), qkv.Columns(0, c), qkv.Columns(c, 2*c)
 				}
-				v := make([]float64, 1)
-				if err := b.Download(v, value); err != nil {
+				l := tp.ElementLoss(gpu.MSE, tp.Attention(q, k, v, seq, 2, 0.3, gpu.Key{Seed: 7}), target.Slice(0, queries*c), gpu.Buffer{}, 1, value)
+				if is.twice {
+					l = tp.Join(l, tp.ElementLoss(gpu.MSE, qkv, other.Slice(0, rows*qkv.Value.Cols), gpu.Buffer{}, 0.1, value))
+				}
+				sum := make([]float64, 1)
+				if err := b.Download(sum, value); err != nil {
 					t.Fatal(err)
 				}
-				return l, v[0]
+				return l, sum[0]
 			}
 			const step = 1e-5
 			_, up := run(step, false)

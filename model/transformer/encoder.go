@@ -116,7 +116,8 @@ func (e *Encoder) block(t *tape.Tape, b block, seq tape.Sequences, h *tape.Var, 
 		dropOut = 0
 	}
 	qkv := t.Linear(h, t.Param(b.qkv.weight), t.Param(b.qkv.bias), gpu.Identity)
-	heads := t.Attention(qkv, seq, e.Heads, attend, pass.Layer(stream))
+	c := e.Width
+	heads := t.Attention(qkv.Columns(0, c), qkv.Columns(c, 2*c), qkv.Columns(2*c, 3*c), seq, e.Heads, attend, pass.Layer(stream))
 	t.Done(qkv)
 	out := t.Linear(heads, t.Param(b.out.weight), nil, gpu.Identity)
 	t.Done(heads)

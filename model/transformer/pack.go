@@ -143,5 +143,6 @@ func (p *Packed) lookup(d *batch.Device) tape.Lookup {
 }
 
 func (p *Packed) sequences(d *batch.Device) tape.Sequences {
-	return tape.Sequences{Ptr: d.Ints(p.ptr), N: p.Len(), Longest: p.longest}
+	ptr := d.Ints(p.ptr)
+	return tape.Sequences{QPtr: ptr, Ptr: ptr, N: p.Len(), LongestQ: p.longest, Longest: p.longest}
 }

@@ -226,8 +226,9 @@ func cases() []measured {
 		attention := func(m *memory) gpu.Attention {
 			qkv := m.mat(tokens, 3*channels)
 			a := gpu.Attention{Q: qkv.Columns(0, channels), K: qkv.Columns(channels, 2*channels), V: qkv.Columns(2*channels, 3*channels), Out: m.mat(tokens, channels),
-				LSE: m.mat(tokens, channels/d), Sequences: 41, Longest: 71, Heads: channels / d, Scale: 1 / math.Sqrt(float64(d)), DropP: 0.1}
+				LSE: m.mat(tokens, channels/d), Sequences: 41, LongestQ: 71, Longest: 71, Heads: channels / d, Scale: 1 / math.Sqrt(float64(d)), DropP: 0.1}
 			a.Ptr = m.list(a.Sequences+1, func(s int) int { return max(0, min(tokens, 51*s-m.rng.IntN(20))) })
+			a.QPtr = a.Ptr
 			return a
 		}
 		name := fmt.Sprintf("/%d", d)
