@@ -85,7 +85,8 @@ func (n *Transformer) Len() int { return n.texts.Len() }
 // packedTexts are the sequences of a batch and what is made of their rows.
 type packedTexts struct {
 	*transformer.Packed
-	first, mean batch.Sparse
+	first transformer.Rows
+	mean  batch.Sparse
 }
 
 // Pack appends the sequences.
@@ -108,23 +109,19 @@ func (n *Transformer) Pack(host *batch.Host, index []int, train bool) (any, erro
 // Embed returns the mean of each text's rows, as sentence-transformers pools; for batches packed without training.
 func (n *Transformer) Embed(t *tape.Tape, packed any, d *batch.Device, pass tape.Pass) *tape.Var {
 	p := packed.(packedTexts)
-	return n.gather(t, p, p.mean, d, pass)
+	hidden := n.Encoder.Forward(t, p.Packed, transformer.Rows{}, d, pass)
+	defer t.Done(hidden)
+	return t.Aggregate(p.mean.On(d), hidden, nil)
 }
 
 // Predict returns the outputs of the head over each text's first token.
 func (n *Transformer) Predict(t *tape.Tape, packed any, d *batch.Device, pass tape.Pass) *tape.Var {
 	p := packed.(packedTexts)
-	return n.Head.Forward(t, n.gather(t, p, p.first, d, pass), pass)
+	return n.Head.Forward(t, n.Encoder.Forward(t, p.Packed, p.first, d, pass), pass)
 }
 
 func (n *Transformer) table() *param.Entry { return n.Encoder.Embeddings() }
 
 func (n *Transformer) rows(packed any, d *batch.Device) gpu.Buffer {
 	return packed.(packedTexts).Embedded(d)
-}
-
-func (n *Transformer) gather(t *tape.Tape, p packedTexts, rows batch.Sparse, d *batch.Device, pass tape.Pass) *tape.Var {
-	hidden := n.Encoder.Forward(t, p.Packed, d, pass)
-	defer t.Done(hidden)
-	return t.Aggregate(rows.On(d), hidden, nil)
 }

@@ -32,7 +32,6 @@ func (m *mlm) module() transformer.Module { return m.head }
 // maskedLabels are the predicted positions.
 type maskedLabels struct {
 	at     []int32
-	rows   batch.Sparse // picks them out of all tokens
 	target batch.Ints
 }
 
@@ -50,6 +49,7 @@ func (m *mlm) Build(in *Building) (any, float64) {
 			}
 			if !in.Tokenizer.IsSpecial(ids[k]) && in.Rand.Float64() < maskShare {
 				for ; k < end; k++ {
+					in.Read(first + int32(k))
 					at, target = append(at, first+int32(k)), append(target, ids[k])
 					switch u := in.Rand.Float64(); {
 					case u < maskHidden:
@@ -62,13 +62,12 @@ func (m *mlm) Build(in *Building) (any, float64) {
 			k = end
 		}
 	}
-	return maskedLabels{at, in.Pick(at), in.Host.Ints(target)}, float64(len(at))
+	return maskedLabels{at, in.Host.Ints(target)}, float64(len(at))
 }
 
 func (m *mlm) Loss(f *Forward) *tape.Loss {
 	l := f.Labels.(maskedLabels)
-	x := f.T.Aggregate(l.rows.On(f.Device), f.Hidden, nil)
-	return m.head.Loss(f.T, x, f.Device.Ints(l.target), f.Scale, f.Value)
+	return m.head.Loss(f.T, f.Hidden, f.Device.Ints(l.target), f.Scale, f.Value)
 }
 
 func (m *mlm) tied() bool { return m.head.Tied() }

@@ -22,7 +22,7 @@ import (
 type Objective interface {
 	// Declare adds the head's parameters, named under prefix.
 	Declare(params *param.Table, prefix string, enc *transformer.Encoder)
-	// Build makes the sequences of a batch and its targets. count is the number of terms the loss is averaged over; a batch that
+	// Build makes the sequences of a batch and its targets, and says which rows Loss reads. count is the number of terms the loss is averaged over; a batch that
 	// has none gives 0. Over accumulated micro-batches the counts are added, so that the loss is one mean over the whole batch.
 	Build(in *Building) (labels any, count float64)
 	// Loss computes the loss, each term times f.Scale, adding its value to f.Value.
@@ -46,6 +46,7 @@ type Building struct {
 
 	sequences []transformer.Sequence
 	tokens    int32
+	read      []int32
 }
 
 // Single appends the sequence of one text and returns its ids, which may be edited, and the row of the first among all tokens.
@@ -60,10 +61,9 @@ func (in *Building) Pair(a, b []int32) (sequence []int32, first int32) {
 	return ids, first
 }
 
-// Pick appends the matrix that picks rows out of those of all tokens. Call it when all sequences are there.
-func (in *Building) Pick(rows []int32) batch.Sparse {
-	return batch.PackGather(in.Host, int(in.tokens), rows)
-}
+// Read says that the loss reads a row after the last layer, where those that nobody reads are not computed. Rows ascend from call to
+// call.
+func (in *Building) Read(row int32) { in.read = append(in.read, row) }
 
 // Options are the settings of objectives.
 type Options struct {
@@ -80,7 +80,7 @@ type Forward struct {
 	Labels any
 	Scale  float64    // 1/count of the whole batch
 	Value  gpu.Buffer // one float
-	Hidden *tape.Var  // rows of the tokens after the last layer
+	Hidden *tape.Var  // after the last layer: the rows that Build said are read
 }
 
 // dense is a layer with tanh over the rows of first tokens: what simcse and sop put on the encoder.
@@ -90,10 +90,9 @@ func newDense(params *param.Table, prefix string, width int) dense {
 	return dense{params.Matrix(prefix+".dense.weight", width, width, param.Normal), params.Vector(prefix+".dense.bias", width, param.Zeros, 0)}
 }
 
-// apply returns the layer's rows for the tokens that rows picks.
-func (d dense) apply(f *Forward, rows batch.Sparse) *tape.Var {
-	x := f.T.Aggregate(rows.On(f.Device), f.Hidden, nil)
-	return f.T.Activate(gpu.Tanh, f.T.Linear(x, f.T.Param(d.w), f.T.Param(d.b), gpu.Identity))
+// apply returns the layer's rows for those that are read.
+func (d dense) apply(f *Forward) *tape.Var {
+	return f.T.Activate(gpu.Tanh, f.T.Linear(f.Hidden, f.T.Param(d.w), f.T.Param(d.b), gpu.Identity))
 }
 
 var registered = registry.Registry[func() Objective]{}

@@ -86,6 +86,7 @@ func (p *Problem) EncoderCount() int { return p.params.EncoderCount() }
 type prepared struct {
 	sequences [][]transformer.Sequence
 	packed    []*transformer.Packed
+	rows      []transformer.Rows // that are read
 	labels    []any
 	scale     []float64
 }
@@ -112,6 +113,7 @@ func (p *Problem) Prepare(step uint32, index []int, micro int) ([]*batch.Micro, 
 				return nil, fmt.Errorf("objective %s: %w", p.names[i], err)
 			}
 			d.labels, d.packed, d.sequences = append(d.labels, labels), append(d.packed, packed), append(d.sequences, in.sequences)
+			d.rows = append(d.rows, packed.PackRows(&part.Host, in.read))
 		}
 		part.Detail = d
 		parts = append(parts, part)
@@ -127,7 +129,7 @@ func (p *Problem) Prepare(step uint32, index []int, micro int) ([]*batch.Micro, 
 func (p *Problem) Forward(t *tape.Tape, g int, part *batch.Micro, d *batch.Device, pass tape.Pass, value gpu.Buffer) []*tape.Loss {
 	prep := part.Detail.(*prepared)
 	pass = pass.Part(1 + g)
-	hidden := p.encoder.Forward(t, prep.packed[g], d, pass)
+	hidden := p.encoder.Forward(t, prep.packed[g], prep.rows[g], d, pass)
 	return []*tape.Loss{p.objectives[g].Loss(&Forward{T: t, Device: d, Pass: pass, Labels: prep.labels[g], Scale: prep.scale[g],
 		Value: value.Slice(g, g+1), Hidden: hidden})}
 }

@@ -25,32 +25,27 @@ func (s *simcse) Declare(params *param.Table, prefix string, enc *transformer.En
 	s.dense = newDense(params, prefix, enc.Width)
 }
 
-// twins are the first tokens of the two copies of every text, and which of the second belongs to a first.
+// twins pick the first and the second copies out of the rows of first tokens, and say which of the second belongs to a first.
 type twins struct {
 	copies [2]batch.Sparse
 	target batch.Ints
 }
 
 func (s *simcse) Build(in *Building) (any, float64) {
-	var first [2][]int32
-	var target []int32
-	for copy := range 2 {
-		for k, i := range in.Index {
-			_, row := in.Single(in.Pool.Segment(i))
-			first[copy] = append(first[copy], row)
-			if copy == 0 {
-				target = append(target, int32(k))
-			}
-		}
+	n := len(in.Index)
+	rows := make([]int32, 2*n)
+	for k := range rows {
+		_, first := in.Single(in.Pool.Segment(in.Index[k%n]))
+		in.Read(first)
+		rows[k] = int32(k)
 	}
-	return twins{[2]batch.Sparse{in.Pick(first[0]), in.Pick(first[1])}, in.Host.Ints(target)}, float64(len(in.Index))
+	pick := func(rows []int32) batch.Sparse { return batch.PackGather(in.Host, 2*n, rows) }
+	return twins{[2]batch.Sparse{pick(rows[:n]), pick(rows[n:])}, in.Host.Ints(rows[:n])}, float64(n)
 }
 
 func (s *simcse) Loss(f *Forward) *tape.Loss {
 	l, t := f.Labels.(twins), f.T
-	var z [2]*tape.Var
-	for i, rows := range l.copies {
-		z[i] = t.RowNormalize(s.dense.apply(f, rows), unitEps)
-	}
-	return t.SoftmaxCE(t.Similarity(z[0], z[1], 1/simcseTemperature), f.Device.Ints(l.target), gpu.Buffer{}, f.Scale, f.Value)
+	z := t.RowNormalize(s.dense.apply(f), unitEps)
+	a, b := t.Aggregate(l.copies[0].On(f.Device), z, nil), t.Aggregate(l.copies[1].On(f.Device), z, nil)
+	return t.SoftmaxCE(t.Similarity(a, b, 1/simcseTemperature), f.Device.Ints(l.target), gpu.Buffer{}, f.Scale, f.Value)
 }

@@ -27,14 +27,11 @@ func (s *sop) Declare(params *param.Table, prefix string, enc *transformer.Encod
 	s.bias = params.Vector(prefix+".out.bias", 2, param.Zeros, 0)
 }
 
-// order are the first tokens of the pairs and whether they were swapped.
-type order struct {
-	first  batch.Sparse
-	target batch.Ints
-}
+// order is whether each pair was swapped.
+type order struct{ target batch.Ints }
 
 func (s *sop) Build(in *Building) (any, float64) {
-	var first, target []int32
+	var target []int32
 	for _, i := range in.Index {
 		a := in.Pool.Segment(i)
 		b, ok := in.Pool.Next(i)
@@ -48,10 +45,11 @@ func (s *sop) Build(in *Building) (any, float64) {
 		if swapped == 1 {
 			a, b = b, a
 		}
-		_, row := in.Pair(a, b)
-		first, target = append(first, row), append(target, int32(swapped))
+		_, first := in.Pair(a, b)
+		in.Read(first)
+		target = append(target, int32(swapped))
 	}
-	return order{in.Pick(first), in.Host.Ints(target)}, float64(len(first))
+	return order{in.Host.Ints(target)}, float64(len(target))
 }
 
 // halves cuts a segment at the beginning of a word near its middle; b is empty where there is only one word.
@@ -68,6 +66,6 @@ func halves(t *text.Tokenizer, ids []int32) (a, b []int32) {
 
 func (s *sop) Loss(f *Forward) *tape.Loss {
 	l, t := f.Labels.(order), f.T
-	y := t.Linear(s.dense.apply(f, l.first), t.Param(s.out), t.Param(s.bias), gpu.Identity)
+	y := t.Linear(s.dense.apply(f), t.Param(s.out), t.Param(s.bias), gpu.Identity)
 	return t.SoftmaxCE(y, f.Device.Ints(l.target), gpu.Buffer{}, f.Scale, f.Value)
 }

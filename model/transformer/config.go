@@ -6,7 +6,8 @@
 //	flat := params.Initial(seed)
 //	err = folder.Load(flat, encoder)
 //	packed, err := folder.Config.Pack(&host, sequences)         // host: one row per token, no padding
-//	rows := encoder.Forward(t, packed, device, pass)            // (tokens, C)
+//	first := packed.PackFirst(&host)                            // the rows that are wanted; Rows{} for all
+//	rows := encoder.Forward(t, packed, first, device, pass)     // (sequences, C)
 //	err = transformer.Save("out", folder.Config, flat, encoder) // opens in `transformers`
 package transformer
 

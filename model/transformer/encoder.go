@@ -25,6 +25,9 @@ func newDense(params *param.Table, name string, out, in int) dense {
 	return dense{params.Matrix(name+".weight", out, in, param.Normal), params.Vector(name+".bias", out, param.Zeros, 0)}
 }
 
+// part is the map to the outputs [lo,hi).
+func (d dense) part(lo, hi int) dense { return dense{d.weight.Part(lo, hi), d.bias.Part(lo, hi)} }
+
 // norm is a layer norm.
 type norm struct{ gamma, beta *param.Entry }
 
@@ -35,6 +38,7 @@ func newNorm(params *param.Table, name string, width int) norm {
 // block is a layer: attention, then two maps, each closed by a sum with what went in and a norm.
 type block struct {
 	qkv, out  dense // (3C,C): queries, keys and values in one product
+	q, kv     dense // of which these are (C,C) and (2C,C), for products apart
 	attended  norm
 	up, down  dense
 	completed norm
@@ -66,12 +70,14 @@ func NewEncoder(cfg Config, prefix string, params *param.Table) *Encoder {
 	e.embedded = newNorm(params, name+".norm", c)
 	for i := range cfg.Layers {
 		name := fmt.Sprintf("%s.layers.%d", prefix, i)
-		e.blocks = append(e.blocks, block{
+		b := block{
 			qkv: newDense(params, name+".attention.qkv", 3*c, c), out: newDense(params, name+".attention.out", c, c),
 			attended: newNorm(params, name+".attention.norm", c),
 			up:       newDense(params, name+".mlp.up", cfg.Inner, c), down: newDense(params, name+".mlp.down", c, cfg.Inner),
 			completed: newNorm(params, name+".mlp.norm", c),
-		})
+		}
+		b.q, b.kv = b.qkv.part(0, c), b.qkv.part(c, 3*c)
+		e.blocks = append(e.blocks, b)
 	}
 	return e
 }
@@ -96,29 +102,29 @@ func dropout(t *tape.Tape, x *tape.Var, p float64, pass tape.Pass, stream int) *
 	return t.Dropout(x, p, pass.Layer(stream))
 }
 
-// Forward returns the rows of all tokens (tokens, C) after the last block.
-func (e *Encoder) Forward(t *tape.Tape, p *Packed, d *batch.Device, pass tape.Pass) *tape.Var {
+// Forward returns the wanted rows (rows, C) after the last block, which computes no others.
+func (e *Encoder) Forward(t *tape.Tape, p *Packed, rows Rows, d *batch.Device, pass tape.Pass) *tape.Var {
 	x := t.LookUp(t.Param(e.table), p.lookup(d))
 	h := e.addNorm(t, x, nil, nil, e.embedded, 0, gpu.Key{})
 	h = dropout(t, h, e.Dropout, pass, streamEmbeddings) // BERT drops behind this norm, but before all others
-	seq := p.sequences(d)
 	for i, b := range e.blocks {
-		h = e.block(t, b, seq, h, pass, streamBlocks+streamsPerBlock*i)
+		of := Rows{}
+		if i == len(e.blocks)-1 {
+			of = rows
+		}
+		h = e.block(t, b, p, of, d, h, pass, streamBlocks+streamsPerBlock*i)
 	}
 	return h
 }
 
-// block runs one layer. h is not read afterwards.
-func (e *Encoder) block(t *tape.Tape, b block, seq tape.Sequences, h *tape.Var, pass tape.Pass, stream int) *tape.Var {
+// block runs one layer for the wanted rows of h, which is not read afterwards.
+func (e *Encoder) block(t *tape.Tape, b block, p *Packed, rows Rows, d *batch.Device, h *tape.Var, pass tape.Pass, stream int) *tape.Var {
 	attend, drop := probability(pass, e.DropAttend), probability(pass, e.Dropout)
 	dropOut := drop
 	if e.distil() { // which drops nothing behind its attention
 		dropOut = 0
 	}
-	qkv := t.Linear(h, t.Param(b.qkv.weight), t.Param(b.qkv.bias), gpu.Identity)
-	c := e.Width
-	heads := t.Attention(qkv.Columns(0, c), qkv.Columns(c, 2*c), qkv.Columns(2*c, 3*c), seq, e.Heads, attend, pass.Layer(stream))
-	t.Done(qkv)
+	h, heads := e.attend(t, b, p, rows, d, h, attend, pass.Layer(stream))
 	out := t.Linear(heads, t.Param(b.out.weight), nil, gpu.Identity)
 	t.Done(heads)
 	attended := e.addNorm(t, out, h, b.out.bias, b.attended, dropOut, pass.Layer(stream+1))
@@ -128,6 +134,24 @@ func (e *Encoder) block(t *tape.Tape, b block, seq tape.Sequences, h *tape.Var, 
 	t.Done(inner)
 	defer t.Done(attended)
 	return e.addNorm(t, down, attended, b.down.bias, b.completed, drop, pass.Layer(stream+2))
+}
+
+// attend returns the wanted rows of h, which is not read afterwards, and what their heads see: all rows.
+func (e *Encoder) attend(t *tape.Tape, b block, p *Packed, rows Rows, d *batch.Device, h *tape.Var, drop float64, key gpu.Key) (of, heads *tape.Var) {
+	c, seq := e.Width, p.sequences(rows, d)
+	affine := func(x *tape.Var, m dense) *tape.Var {
+		return t.Linear(x, t.Param(m.weight), t.Param(m.bias), gpu.Identity)
+	}
+	if !rows.some {
+		qkv := affine(h, b.qkv)
+		defer t.Done(qkv)
+		return h, t.Attention(qkv.Columns(0, c), qkv.Columns(c, 2*c), qkv.Columns(2*c, 3*c), seq, e.Heads, drop, key)
+	}
+	of = t.Aggregate(rows.gather.On(d), h, nil)
+	q, kv := affine(of, b.q), affine(h, b.kv)
+	t.Done(h)
+	defer t.Done(q, kv)
+	return of, t.Attention(q.Columns(0, c), kv.Columns(0, c), kv.Columns(c, 2*c), seq, e.Heads, drop, key)
 }
 
 // addNorm is the norm of r + dropout(x + bias), and done with x.

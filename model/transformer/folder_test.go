@@ -373,8 +373,7 @@ func TestDropout(t *testing.T) {
 		r.upload(&h)
 		loss := func(flat []float64, pass tape.Pass, grads, direction []float64) (value, slope float64) {
 			r.tape.Start(r.params.Bind(r.vector(flat)), true)
-			rows := r.encoder.Forward(r.tape, p, r.device, pass)
-			logits := head.Forward(r.tape, r.tape.Aggregate(first.On(r.device), rows, nil), pass)
+			logits := head.Forward(r.tape, r.encoder.Forward(r.tape, p, first, r.device, pass), pass)
 			at, out := r.vector([]float64{0}), r.vector([]float64{0})
 			l := r.tape.SoftmaxCE(logits, r.device.Ints(target), gpu.Buffer{}, 1, at)
 			if direction != nil {
@@ -439,7 +438,7 @@ func TestMean(t *testing.T) {
 	mean := p.PackMean(&h)
 	r.upload(&h)
 	r.tape.Start(r.params.Bind(r.value), false)
-	rows := r.encoder.Forward(r.tape, p, r.device, tape.Pass{})
+	rows := r.encoder.Forward(r.tape, p, Rows{}, r.device, tape.Pass{})
 	all := r.rows(rows.Value)
 	got := r.rows(r.tape.Aggregate(mean.On(r.device), rows, nil).Value)
 	var want []float64

@@ -246,21 +246,22 @@ func compareMaskedLM(t *testing.T, b gpu.Backend, in goldenInput, family string,
 	var h batch.Host
 	p := pack(t, &r.encoder.Config, &h, in.sequences(family))
 	at, tokens := in.masked(p)
-	gather, target := p.PackRows(&h, at), h.Ints(tokens)
+	masked, target := p.PackRows(&h, at), h.Ints(tokens)
 	r.upload(&h)
 
 	r.tape.Start(r.params.Bind(r.value), true)
-	rows := r.encoder.Forward(r.tape, p, r.device, tape.Pass{})
+	rows := r.encoder.Forward(r.tape, p, Rows{}, r.device, tape.Pass{})
 	r.near("rows", r.rows(rows.Value), values("rows"), tol)
-	masked := r.tape.Aggregate(gather.On(r.device), rows, nil)
+
+	r.tape.Start(r.params.Bind(r.value), true)
+	rows = r.encoder.Forward(r.tape, p, masked, r.device, tape.Pass{})
 	value := r.vector([]float64{0})
-	loss := head.Loss(r.tape, masked, r.device.Ints(target), 1/float64(len(tokens)), value)
+	loss := head.Loss(r.tape, rows, r.device.Ints(target), 1/float64(len(tokens)), value)
 	r.near("masked-token loss", r.download(value), values("mlm.loss"), tol)
 	gradients(r, "mlm.grad.", values, tol, loss, r.encoder, head)
 
 	r.tape.Start(r.params.Bind(r.value), false)
-	rows = r.encoder.Forward(r.tape, p, r.device, tape.Pass{})
-	logits := head.Logits(r.tape, r.tape.Aggregate(gather.On(r.device), rows, nil))
+	logits := head.Logits(r.tape, r.encoder.Forward(r.tape, p, masked, r.device, tape.Pass{}))
 	r.near("masked-token logits", r.rows(logits.Value), values("mlm.logits"), tol)
 }
 
@@ -278,8 +279,7 @@ func compareClassifier(t *testing.T, b gpu.Backend, in goldenInput, family strin
 	r.upload(&h)
 
 	r.tape.Start(r.params.Bind(r.value), true)
-	rows := r.encoder.Forward(r.tape, p, r.device, tape.Pass{})
-	logits := head.Forward(r.tape, r.tape.Aggregate(first.On(r.device), rows, nil), tape.Pass{})
+	logits := head.Forward(r.tape, r.encoder.Forward(r.tape, p, first, r.device, tape.Pass{}), tape.Pass{})
 	r.near("logits", r.rows(logits.Value), values("class.logits"), tol)
 	value := r.vector([]float64{0})
 	loss := r.tape.SoftmaxCE(logits, r.device.Ints(target), gpu.Buffer{}, 1/float64(len(in.Classes)), value)

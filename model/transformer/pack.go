@@ -111,12 +111,37 @@ func (p *Packed) Len() int { return len(p.Start) - 1 }
 // Tokens returns the number of tokens.
 func (p *Packed) Tokens() int { return int(p.Start[p.Len()]) }
 
-// PackFirst appends the matrix that picks every sequence's first row, that of [CLS].
-func (p *Packed) PackFirst(h *batch.Host) batch.Sparse { return p.PackRows(h, p.Start[:p.Len()]) }
+// Rows are those rows of a batch that are wanted after the last block. The zero value is all of them.
+type Rows struct {
+	some    bool
+	gather  batch.Sparse // picks them
+	ptr     batch.Ints   // where those of each sequence begin among them
+	longest int          // the largest number of a sequence
+}
 
-// PackRows appends the matrix that picks the given rows.
-func (p *Packed) PackRows(h *batch.Host, rows []int32) batch.Sparse {
-	return batch.PackGather(h, p.Tokens(), rows)
+// PackFirst appends every sequence's first row, that of [CLS].
+func (p *Packed) PackFirst(h *batch.Host) Rows { return p.PackRows(h, p.Start[:p.Len()]) }
+
+// PackRows appends the given rows, which ascend.
+func (p *Packed) PackRows(h *batch.Host, rows []int32) Rows {
+	r := Rows{some: true}
+	ptr := make([]int32, p.Len()+1)
+	n := 0
+	for s := range p.Len() {
+		for n < len(rows) && rows[n] < p.Start[s+1] && (n == 0 || rows[n] > rows[n-1]) {
+			n++
+		}
+		ptr[s+1] = int32(n)
+		r.longest = max(r.longest, n-int(ptr[s]))
+	}
+	if n < len(rows) {
+		panic(fmt.Sprintf("transformer: row %d of %d, wanted as number %d, does not ascend", rows[n], p.Tokens(), n))
+	}
+	if n == p.Tokens() {
+		return Rows{}
+	}
+	r.gather, r.ptr = batch.PackGather(h, p.Tokens(), rows), h.Ints(ptr)
+	return r
 }
 
 // PackMean appends the matrix of every sequence's mean over all its tokens, special ones included, as sentence-transformers pools.
@@ -142,7 +167,11 @@ func (p *Packed) lookup(d *batch.Device) tape.Lookup {
 	}
 }
 
-func (p *Packed) sequences(d *batch.Device) tape.Sequences {
+// sequences are the wanted rows as queries over all rows as keys.
+func (p *Packed) sequences(rows Rows, d *batch.Device) tape.Sequences {
 	ptr := d.Ints(p.ptr)
-	return tape.Sequences{QPtr: ptr, Ptr: ptr, N: p.Len(), LongestQ: p.longest, Longest: p.longest}
+	if !rows.some {
+		return tape.Sequences{QPtr: ptr, Ptr: ptr, N: p.Len(), LongestQ: p.longest, Longest: p.longest}
+	}
+	return tape.Sequences{QPtr: d.Ints(rows.ptr), Ptr: ptr, N: p.Len(), LongestQ: rows.longest, Longest: p.longest}
 }

@@ -45,11 +45,11 @@ func (r *run) outputs(texts []Sequence, class *Classifier, mlm *MaskedLM) (rows,
 	first := p.PackFirst(&h)
 	r.upload(&h)
 	r.tape.Start(r.params.Bind(r.value), false)
-	x := r.encoder.Forward(r.tape, p, r.device, tape.Pass{})
+	x := r.encoder.Forward(r.tape, p, Rows{}, r.device, tape.Pass{})
 	rows = r.rows(x.Value)
 	switch {
 	case class != nil:
-		logits = r.rows(class.Forward(r.tape, r.tape.Aggregate(first.On(r.device), x, nil), tape.Pass{}).Value)
+		logits = r.rows(class.Forward(r.tape, r.encoder.Forward(r.tape, p, first, r.device, tape.Pass{}), tape.Pass{}).Value)
 	case mlm != nil:
 		logits = r.rows(mlm.Logits(r.tape, x).Value)
 	}
@@ -284,7 +284,7 @@ func (r *run) means(tokens []Sequence) [][]float64 {
 	mean := p.PackMean(&h)
 	r.upload(&h)
 	r.tape.Start(r.params.Bind(r.value), false)
-	x := r.encoder.Forward(r.tape, p, r.device, tape.Pass{})
+	x := r.encoder.Forward(r.tape, p, Rows{}, r.device, tape.Pass{})
 	flat := r.rows(r.tape.Aggregate(mean.On(r.device), x, nil).Value)
 	var out [][]float64
 	for i := range tokens {
