@@ -4,7 +4,7 @@ GO    ?= go
 BUILD := build
 # Idle threads of OpenMP sleep soon: see yieldEarly in cli/main.go.
 export GOMP_SPINCOUNT ?= 1000
-DEBS  := g++ librdkit-dev libboost-dev libdnnl-dev
+DEBS  := g++ librdkit-dev libboost-dev
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo dev)
 SOURCES := $(shell find kernels gpu model train cli -name '*.go' -o -name '*.cc' -o -name '*.h' -o -name '*.tsv' -o -name '*.txt' -o -name '*.csv' -o -name '*.smi' -o -name '*.ptx' -o -name '*.cubin')
 
@@ -17,7 +17,7 @@ SOURCES := $(shell find kernels gpu model train cli -name '*.go' -o -name '*.cc'
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-deps: ## install the system packages that are missing (RDKit, Boost headers, oneDNN)
+deps: ## install the system packages that are missing (RDKit, Boost headers)
 	@missing=""; \
 	if command -v dpkg-query >/dev/null; then \
 	  for p in $(DEBS); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
@@ -27,9 +27,9 @@ deps: ## install the system packages that are missing (RDKit, Boost headers, one
 	    $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $$missing; \
 	  fi; \
 	elif [ ! -e /usr/include/rdkit/GraphMol/GraphMol.h ]; then \
-	  echo "There is no apt here. Install by hand: a C++17 compiler, RDKit with headers, Boost headers, oneDNN with headers."; \
-	  echo "  conda-forge: librdkit-dev libboost-headers onednn cxx-compiler"; \
-	  echo "  Fedora:      rdkit-devel boost-devel onednn-devel gcc-c++"; \
+	  echo "There is no apt here. Install by hand: a C++17 compiler, RDKit with headers, Boost headers."; \
+	  echo "  conda-forge: librdkit-dev libboost-headers cxx-compiler"; \
+	  echo "  Fedora:      rdkit-devel boost-devel gcc-c++"; \
 	  exit 1; \
 	fi
 

@@ -42,7 +42,7 @@ func doctorCommand() *cli.Command {
 				}
 			}
 			showCUDA(cuda.Find())
-			fmt.Printf("RDKit      ✓ %s\noneDNN     ✓ %s\n", molecule.RDKitVersion(), cpu.OneDNNVersion())
+			fmt.Printf("RDKit      ✓ %s\n", molecule.RDKitVersion())
 			cfg := engine.Default()
 			if dir, err := cfg.CacheDir(); err == nil {
 				fmt.Printf("cache      %s\n", dir)

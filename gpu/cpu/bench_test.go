@@ -29,7 +29,8 @@ func matrix(tb testing.TB, b *Backend, rows, cols int) gpu.Mat {
 	return gpu.MatOf(buf, rows, cols, ld)
 }
 
-// BenchmarkGemm times the products of a GIN 5×300 step and reports the fraction of the peak measured in the same run.
+// BenchmarkGemm times the products of a GIN 5×300 step and of a MiniLM layer over 380 tokens, and reports the fraction of the peak
+// measured in the same run.
 func BenchmarkGemm(b *testing.B) {
 	d := open(b, 0)
 	peak := d.Peak()
@@ -44,6 +45,10 @@ func BenchmarkGemm(b *testing.B) {
 		{"small-hidden", 1200, 600, 300, false, true}, {"small-dw", 600, 300, 1200, true, false},
 		{"cluster", 1024, 10000, 300, false, true}, {"cluster-dx", 1024, 300, 10000, false, false}, {"cluster-dw", 10000, 300, 1024, true, false},
 		{"similarity", 2048, 2048, 300, false, true},
+		{"qkv", 380, 1152, 384, false, true}, {"attended", 380, 384, 384, false, true}, {"up", 380, 1536, 384, false, true}, {"down", 380, 384, 1536, false, true},
+		{"dx-qkv", 380, 384, 1152, false, false}, {"dx-attended", 380, 384, 384, false, false}, {"dx-up", 380, 384, 1536, false, false}, {"dx-down", 380, 1536, 384, false, false},
+		{"dw-qkv", 1152, 384, 380, true, false}, {"dw-attended", 384, 384, 380, true, false}, {"dw-up", 1536, 384, 380, true, false}, {"dw-down", 384, 1536, 380, true, false},
+		{"narrow", 16000, 64, 64, false, true}, {"head", 32, 384, 384, false, true}, {"logits", 32, 2, 384, false, true},
 	} {
 		shape := func(t bool, r, c int) gpu.Mat {
 			if t {

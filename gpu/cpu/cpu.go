@@ -1,4 +1,4 @@
-// Package cpu is the default device: float32 on all cores, AVX-512 or AVX2 as the machine has it, dense products by oneDNN.
+// Package cpu is the default device: float32 on all cores, AVX-512 or AVX2 as the machine has it.
 //
 // Operations run at once on the calling goroutine's thread and its OpenMP team, so the engine drives the device from one
 // locked OS thread. Memory comes from the system in huge pages where it gives them and is not seen by Go's collector.
@@ -178,9 +178,6 @@ func (b *Backend) Close() error {
 	}
 	return nil
 }
-
-// OneDNNVersion returns the version of the library behind the products.
-func OneDNNVersion() string { return kernels.OneDNNVersion() }
 
 // Peak measures the GFLOP/s that all threads reach without touching memory; CopyRate the GB/s of a large copy.
 func (b *Backend) Peak() float64 { return kernels.Peak() }

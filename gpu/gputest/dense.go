@@ -15,7 +15,7 @@ func denseCases() []testCase {
 	shapes := [][3]int{ // M, N, K
 		{0, 5, 3}, {5, 0, 3}, {5, 3, 0}, {1, 1, 1}, {7, 5, 3}, {17, 31, 13}, {64, 32, 128}, {129, 65, 33},
 		{1031, 48, 40}, {3, 1100, 20}, {200, 37, 1000},
-		{4101, 70, 33}, // rows beyond the largest panel, B turned once for all
+		{4101, 70, 33}, {20, 3300, 10}, // more rows, more columns than are copied at a time
 	}
 	for _, s := range shapes {
 		for trans := range 4 {

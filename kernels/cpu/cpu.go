@@ -1,10 +1,10 @@
 // Package cpu holds the kernels of the default backend: C++ vectorised for AVX2 and AVX-512, chosen at run time, threaded by
-// OpenMP; dense products by oneDNN. Their arguments are those of package abi; gpu/cpu fills them.
+// OpenMP. Their arguments are those of package abi; gpu/cpu fills them.
 package cpu
 
 /*
 #cgo CXXFLAGS: -std=c++17 -O3 -fopenmp
-#cgo LDFLAGS: -ldnnl -lgomp
+#cgo LDFLAGS: -lgomp
 #cgo noescape tw_gemm
 #cgo nocallback tw_gemm
 #cgo noescape tw_colsum
@@ -120,9 +120,6 @@ import (
 // Init chooses the instruction set (0 the best there is, 1 AVX2) and the number of threads. It returns 2 for AVX-512, 1 for
 // AVX2 and 0 when the CPU has neither. The choice is the process's.
 func Init(want, threads int) int { return int(C.tw_init(C.int(want), C.int(threads))) }
-
-// OneDNNVersion returns the version of the oneDNN library in use.
-func OneDNNVersion() string { return C.GoString(C.tw_onednn_version()) }
 
 // Peak measures GFLOP/s of independent fused multiply-adds on all threads.
 func Peak() float64 { return float64(C.tw_peak()) }

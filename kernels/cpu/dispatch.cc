@@ -2,7 +2,6 @@
 #include "isa.h"
 
 #include <chrono>
-#include <cstdio>
 
 int tw_threads = 1;
 
@@ -20,8 +19,6 @@ int tw_init(int want, int threads) {
     table = &tw_avx512;
     return 2;
   }
-  // The products must not be wider than the rest, or results would depend on more than the choice made here.
-  if (want == 1) dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx2);
   table = &tw_avx2;
   return 1;
 }
@@ -30,13 +27,6 @@ int tw_init(int want, int threads) {
   void tw_##name(const args *a) { table->name(a); }
 TW_OPS(TW_CALL)
 #undef TW_CALL
-
-const char *tw_onednn_version(void) {
-  static char text[32];
-  const dnnl_version_t *v = dnnl_version();
-  snprintf(text, sizeof text, "%d.%d.%d", v->major, v->minor, v->patch);
-  return text;
-}
 
 static double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 

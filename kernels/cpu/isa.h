@@ -1,13 +1,13 @@
 // What the translation units of the instruction sets share. Standard headers come before any target pragma, so that no inline
 // function of theirs is compiled for an instruction set that the machine may lack.
 #pragma once
-#include <dnnl.h>
 #include <immintrin.h>
 #include <omp.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "tw.h"

@@ -62,68 +62,6 @@ inline float fast_exp(float x) {
 
 // ---------------------------------------------------------------- dense
 
-// One product on one thread, row-major, through oneDNN. Inside a region of several threads oneDNN is serial by itself; in a
-// region of one it would start a team of its own, which serial() prevents.
-inline void product(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb,
-                    float beta, float *c, int64_t ldc) {
-  dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', m, n, k, 1.0f, a, lda, b, ldb, beta, c, ldc);
-}
-
-inline void epilogue(const tw_gemm_args *g, int64_t i0, int64_t i1, int64_t j0, int64_t j1, bool empty) {
-  for (int64_t i = i0; i < i1; i++) {
-    float *__restrict c = row(g->c, i);
-    const float *__restrict bias = g->bias;
-    if (empty)
-      for (int64_t j = j0; j < j1; j++) c[j] = 0;
-    if (bias)
-      for (int64_t j = j0; j < j1; j++) c[j] += bias[j];
-    if (g->relu)
-      for (int64_t j = j0; j < j1; j++) c[j] = c[j] > 0 ? c[j] : 0;
-  }
-}
-
-inline void serial() { omp_set_num_threads(1); }  // of regions that, unlike ours, do not say how many they want
-
-// Rows of C are cut into panels whose size depends on the shapes alone, so that each panel's product is the same call whatever
-// the threads; few and wide results (the gradient of a weight: K is the batch) are cut evenly, and wide ones in columns as well.
-// Every panel packs B again, which costs most where B is transposed (a weight in the forward pass): where many panels share it,
-// it is turned once for all of them.
-void gemm(const tw_gemm_args *g) {
-  serial();
-  const int64_t m = g->c.rows, n = g->c.cols, k = g->transa ? g->a.rows : g->a.cols;
-  if (m == 0 || n == 0) return;
-  const int64_t even = chunks(chunks(m, chunks(m, 160)), 8) * 8;
-  const int64_t pm = g->transa ? even : n > 1024 || m >= 4096 ? 512 : 64;
-  const int64_t pn = n > 1024 ? 1024 : n;
-  const int64_t tm = chunks(m, pm), tn = chunks(n, pn);
-  const float beta = g->accumulate ? 1.0f : 0.0f;
-  const bool many = m * n * (k + 1) > (1 << 17), turn = g->transb && !g->transa && m >= 4 * n && m >= 1024 && n >= 64;
-  const bool transb = g->transb && !turn;
-  const float *from = g->b.p;
-  int64_t ldb = std::max<int64_t>(g->b.ld, 1);
-  if (turn) {
-    const int64_t ld = chunks(n, 16) * 16;
-    float *to = scratch<float>(k * ld);
-    each(chunks(n, 16), 1, k * n, [&](int64_t block, int64_t) {
-      for (int64_t p0 = 0; p0 < k; p0 += 16)
-        for (int64_t j = 16 * block; j < std::min(n, 16 * block + 16); j++)
-          for (int64_t p = p0; p < std::min(k, p0 + 16); p++) to[p * ld + j] = row(g->b, j)[p];
-    });
-    from = to;
-    ldb = ld;
-  }
-#pragma omp parallel for schedule(dynamic) num_threads(tw_threads) if (many)
-  for (int64_t t = 0; t < tm * tn; t++) {
-    const int64_t i0 = t / tn * pm, i1 = std::min(m, i0 + pm), j0 = t % tn * pn, j1 = std::min(n, j0 + pn);
-    if (k > 0) {
-      const float *a = g->transa ? g->a.p + i0 : g->a.p + i0 * g->a.ld;
-      const float *b = transb ? from + j0 * ldb : from + j0;
-      product(g->transa, transb, i1 - i0, j1 - j0, k, a, std::max<int64_t>(g->a.ld, 1), b, ldb, beta, row(g->c, i0) + j0, g->c.ld);
-    }
-    if (!g->accumulate) epilogue(g, i0, i1, j0, j1, k == 0);
-  }
-}
-
 // column_sums adds, for every column, weight(r) * value(r, c) over all rows into out (cols) as double: partial sums over
 // chunks of rows, added in order.
 template <int N, class F>
@@ -419,6 +357,7 @@ void gat_tangent(const tw_gat_args *a) {
 
 #include "lanes.h"
 #include "product.h"
+#include "gemm.h"
 #include "norm.h"
 #include "element.h"
 #include "encoder.h"

@@ -34,7 +34,6 @@ TW_OPS(TW_DECLARE)
 // tw_init chooses the instruction set: want 0 = the best there is, 1 = AVX2. Returns 2 for AVX-512, 1 for AVX2, 0 when the
 // CPU has neither. threads is the number of threads from then on.
 int tw_init(int want, int threads);
-const char *tw_onednn_version(void);
 // tw_peak returns GFLOP/s of independent fused multiply-adds on all threads; tw_copy GB/s (read + write) of a large copy.
 double tw_peak(void);
 double tw_copy_rate(void);
