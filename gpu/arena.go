@@ -27,8 +27,8 @@ type span struct {
 	n    int // elements
 }
 
-// arenaBlock is the least number of elements by which an arena grows: 64 MiB of float32, a multiple of a huge page.
-const arenaBlock = 16 << 20
+// arenaBlock is the least number of elements by which an arena grows: 16 MiB of float32, a multiple of a huge page.
+const arenaBlock = 4 << 20
 
 // NewArena returns an arena for elements of elem bytes with room for n elements; it grows when that does not suffice.
 func NewArena(b Backend, n, elem int) (*Arena, error) {
@@ -50,6 +50,16 @@ func (a *Arena) grow(n int) error {
 	a.held += n
 	a.release(span{buf.addr, n})
 	return nil
+}
+
+// Reserve has a free piece of n elements ready.
+func (a *Arena) Reserve(n int) error {
+	for _, s := range a.free {
+		if s.n >= n {
+			return nil
+		}
+	}
+	return a.grow(PadCols(n))
 }
 
 // Alloc returns n uninitialised elements. It panics with an error that wraps ErrOutOfMemory when the device has no more;

@@ -107,3 +107,27 @@ func TestCUDAScratch(t *testing.T) {
 		}
 	}
 }
+
+// TestReserve: a piece that was reserved does not grow the arena, and one that is free is not reserved again.
+func TestReserve(t *testing.T) {
+	b := Open(4)
+	a, err := gpu.NewArena(b, 0, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 5 << 20
+	for _, want := range []int64{4 * n, 4 * n} {
+		if err := a.Reserve(n); err != nil || b.PeakBytes() != want {
+			t.Fatalf("%d bytes, want %d (%v)", b.PeakBytes(), want, err)
+		}
+	}
+	x := a.Alloc(n - 1)
+	if b.PeakBytes() != 4*n {
+		t.Errorf("the arena grew to %d bytes", b.PeakBytes())
+	}
+	if err := a.Reserve(16); err != nil || b.PeakBytes() <= 4*n {
+		t.Errorf("nothing is free, but the arena has still %d bytes (%v)", b.PeakBytes(), err)
+	}
+	a.Free(x)
+	a.Close()
+}

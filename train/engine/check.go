@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"runtime/debug"
 
 	"tapweight/gpu"
 	"tapweight/model/batch"
@@ -55,7 +54,7 @@ func (c *Config) build(b gpu.Backend, task *Task, pool Pool, adjust ...func(*lev
 	for _, f := range adjust {
 		f(&opts)
 	}
-	if x.sys, err = newSystem(b, x.pre, x.fin, opts); err != nil {
+	if x.sys, err = level.New(b, x.pre, x.fin, opts); err != nil {
 		return nil, err
 	}
 	r := run{cfg: *c}
@@ -71,14 +70,6 @@ func (c *Config) build(b gpu.Backend, task *Task, pool Pool, adjust ...func(*lev
 	}
 	x.val = val[0]
 	return x, nil
-}
-
-// newSystem is level.New. What reading the data and the parameters has left goes back to the operating system: for the rest of the
-// process the host needs little besides the batches.
-func newSystem(b gpu.Backend, pre pretraining, fin *downstream.Problem, o level.Options) (*level.System, error) {
-	s, err := level.New(b, pre, fin, o)
-	debug.FreeOSMemory()
-	return s, err
 }
 
 // CheckResult is the outcome of a check.

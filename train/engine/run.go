@@ -156,7 +156,7 @@ func (r *run) build() error {
 	}
 	_, err = os.Stat(r.path(stateFile))
 	opts.Blank = err == nil
-	if r.sys, err = newSystem(r.b, r.pre, r.fin, opts); err != nil {
+	if r.sys, err = level.New(r.b, r.pre, r.fin, opts); err != nil {
 		return err
 	}
 	if r.cfg.Init != "" && !opts.Blank {

@@ -10,6 +10,7 @@ package level
 
 import (
 	"math"
+	"runtime/debug"
 
 	"tapweight/gpu"
 	"tapweight/model/batch"
@@ -45,6 +46,8 @@ func Initialize(b gpu.Backend, of Initial, params *param.Table, from int, seed u
 		}
 		b.Upload(value.Slice(e.Offset, e.Offset+e.Len()), values)
 	}
+	// A table of embeddings is large, and so may be what was read before: from here on the host needs little beside the batches.
+	debug.FreeOSMemory()
 	return nil
 }
 

@@ -1,12 +1,14 @@
 package level
 
 import (
+	"errors"
 	"slices"
 	"sort"
 	"strings"
 
 	"tapweight/gpu"
 	"tapweight/model/batch"
+	"tapweight/model/param"
 	"tapweight/model/tape"
 )
 
@@ -22,7 +24,7 @@ const (
 func (s *System) PretrainStep(parts []*batch.Micro, val *batch.Micro) error {
 	defer s.start(timePretrain)()
 	n, last := s.Theta, val != nil
-	s.releaseSlabs()
+	s.releaseKept()
 	if last && s.Method(1) != FD { // joinGradients writes the encoder's part
 		s.B.Fill(n.Grad.Slice(n.Params.EncoderLen(), n.Params.Len()), 0)
 	} else {
@@ -35,7 +37,7 @@ func (s *System) PretrainStep(parts []*batch.Micro, val *batch.Micro) error {
 		Dropout: gpu.Key{Seed: s.Opts.Seed, Step: uint32(n.Step), Stream: streamPretrain}}
 	if last {
 		if s.sparse != nil {
-			if err := s.holdValidation(val); err != nil {
+			if err := errors.Join(s.reserve(), s.holdValidation(val)); err != nil {
 				return err
 			}
 		}
@@ -84,11 +86,17 @@ func (s *System) pretrainGroup(g int, part *batch.Micro, last bool) {
 		// The sweep comes after θ's step and needs the weights of the pass.
 		t, value = s.kept[g], s.before
 	}
+	var apart []param.Binding // before the pass, so that what is kept does not cut up the arena
+	if method == Dot {
+		for _, i := range group {
+			apart = append(apart, s.bindObjective(g, i, part))
+		}
+	}
 	t.Start(n.Params.Bind(value), true)
 	losses := s.Pre.Forward(t, g, part, s.dPre, s.pass, s.loss)
 	if method == Dot {
-		for k, i := range group {
-			t.Backward(s.bindObjective(g, i, part), k < len(group)-1, tape.Seed{Loss: losses[k]})
+		for k := range group {
+			t.Backward(apart[k], k < len(group)-1, tape.Seed{Loss: losses[k]})
 		}
 		return
 	}

@@ -48,7 +48,7 @@ func (s *System) Hypergradient() error {
 		}
 	}
 	s.valHeld = nil
-	s.releaseSlabs()
+	s.releaseKept()
 	for _, t := range s.kept {
 		t.Release()
 	}

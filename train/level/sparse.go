@@ -49,7 +49,7 @@ type sparse struct {
 	val   gpu.Rows     // of the validation batch: v, then w
 	vjac  gpu.Rows     // jac in these rows
 	next  *batch.Micro // the validation batch
-	slabs []gpu.Buffer // of the iteration, in the arena
+	kept  []gpu.Buffer // of the iteration, in the arena
 }
 
 // pieceLen is the least number of elements of a piece that is worth a launch; a piece stays in the caches of a CPU.
@@ -94,11 +94,21 @@ func (s *System) allocateSparse(get func(*gpu.Buffer, int) error) error {
 			}
 		}
 	}
-	err = errors.Join(err, get(&sp.piece, max(pieceLen/sp.table.LD, 1)*sp.table.LD), get(&sp.omega, s.Fin.Params().Len()-t))
-	if s.Opts.Jacobian == Optimizer {
-		err = errors.Join(err, get(&sp.jac, enc-t))
-	}
-	return err
+	return errors.Join(err, get(&sp.piece, max(pieceLen/sp.table.LD, 1)*sp.table.LD))
+}
+
+// keep returns n elements that last for the iteration: from the arena, since they are wanted when the passes of pretraining, which
+// take the most, are over.
+func (s *System) keep(n int) gpu.Buffer {
+	b := s.arena.Alloc(n)
+	s.sparse.kept = append(s.sparse.kept, b)
+	return b
+}
+
+// reserve has room for the two large pieces that an iteration keeps, besides the small ones: before its passes cut the arena up.
+func (s *System) reserve() error {
+	n := s.Fin.Params().Len() + s.Pre.Params().EncoderLen() - 2*s.sparse.table.Len()
+	return s.arena.Reserve(n + n/8)
 }
 
 // behind returns what is behind the table of a gradient of the encoder.
@@ -119,21 +129,21 @@ func (sp *sparse) front(g gradient) gpu.Rows {
 
 // zeros returns a matrix with a zero for each element of the given rows of the table; it lasts for the iteration.
 func (s *System) zeros(row gpu.Buffer) gpu.Rows {
-	m := s.arena.Mat(row.Len(), s.sparse.table.Cols)
-	s.B.Fill(m.Buf, 0)
-	s.sparse.slabs = append(s.sparse.slabs, m.Buf)
-	return gpu.Rows{M: m, Row: row}
+	t := s.sparse.table
+	buf := s.keep(row.Len() * t.LD)
+	s.B.Fill(buf, 0)
+	return gpu.Rows{M: gpu.MatOf(buf, row.Len(), t.Cols, t.LD), Row: row}
 }
 
-// releaseSlabs ends the iteration.
-func (s *System) releaseSlabs() {
+// releaseKept ends the iteration.
+func (s *System) releaseKept() {
 	if s.sparse == nil {
 		return
 	}
-	for _, b := range s.sparse.slabs {
+	for _, b := range s.sparse.kept {
 		s.arena.Free(b)
 	}
-	s.sparse.slabs = s.sparse.slabs[:0]
+	s.sparse.kept = s.sparse.kept[:0]
 }
 
 // bindObjective says where the gradient of an objective of a group goes that is kept apart.
@@ -194,7 +204,7 @@ func (s *System) sparseTheta(val *batch.Micro) {
 	sp.next = val
 	var jac func(lo, hi int, g gpu.Buffer) gpu.Buffer
 	if s.Opts.Jacobian == Optimizer {
-		sp.vjac = s.zeros(sp.fin.Rows(val, s.dVal))
+		sp.jac, sp.vjac = s.keep(enc-t), s.zeros(sp.fin.Rows(val, s.dVal))
 		jac = func(lo, hi int, g gpu.Buffer) gpu.Buffer {
 			if lo < t {
 				return g
@@ -261,6 +271,8 @@ func (s *System) sparseOmega(parts []*batch.Micro, jac bool) error {
 		return err
 	}
 	rows := s.zeros(sp.fin.Rows(parts[0], s.dFin))
+	sp.omega = s.arena.Alloc(n.Params.Len() - t)
+	defer s.arena.Free(sp.omega)
 	b.Fill(sp.omega, 0)
 	if err := s.addFinetuneGradient(n.Value, s.bindOmega(rows), s.ftLoss, s.finPass); err != nil {
 		return err
@@ -302,7 +314,7 @@ func (s *System) sparseValidation(part *batch.Micro) error {
 	if part != sp.next {
 		return errors.New("the validation batch is not the one that the steps before it were given")
 	}
-	sp.val = s.zeros(sp.fin.Rows(part, s.dVal))
+	sp.val, sp.omega = s.zeros(sp.fin.Rows(part, s.dVal)), s.keep(s.Omega.Params.Len()-sp.table.Len())
 	s.B.Fill(sp.omega, 0)
 	s.validationGradient(part, s.bindOmega(sp.val))
 	return nil

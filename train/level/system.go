@@ -111,21 +111,17 @@ func New(b gpu.Backend, pre Pretraining, fin Finetuning, o Options) (*System, er
 	if s.Omega, err = newNetwork(b, fin.Params(), fin.States(), o.Finetune, o.FinetuneSteps, grad); err != nil {
 		return nil, err
 	}
+	if !o.Blank { // first, while there is room for what it takes on the host
+		if err := errors.Join(Initialize(b, pre, pre.Params(), 0, o.Seed, s.Theta.Value), Initialize(b, fin, fin.Params(), enc, o.Seed, s.Omega.Value)); err != nil {
+			return nil, err
+		}
+		b.Copy(s.Omega.encoder(s.Omega.Value), s.Theta.encoder(s.Theta.Value))
+	}
 	if err := s.allocate(); err != nil {
 		return nil, err
 	}
 	s.Begin()
 	b.Softmax(s.Lambda, s.logits())
-	if o.Blank {
-		return s, b.Sync()
-	}
-	if err := Initialize(b, pre, pre.Params(), 0, o.Seed, s.Theta.Value); err != nil {
-		return nil, err
-	}
-	if err := Initialize(b, fin, fin.Params(), enc, o.Seed, s.Omega.Value); err != nil {
-		return nil, err
-	}
-	b.Copy(s.Omega.encoder(s.Omega.Value), s.Theta.encoder(s.Theta.Value))
 	return s, b.Sync()
 }
 
