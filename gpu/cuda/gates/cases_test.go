@@ -3,7 +3,6 @@
 package gates
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 
@@ -221,29 +220,38 @@ func cases() []measured {
 		return func(b gpu.Backend) { b.GATTangent(g) }
 	})
 
-	for _, d := range []int{32, 64} {
+	for _, shape := range []struct {
+		name  string
+		d     int
+		first bool // the queries are the first rows of sequences
+	}{{"/32", 32, false}, {"/64", 64, false}, {"/first", 32, true}} {
 		const tokens, channels = 2048, 384
+		d, rows := shape.d, tokens
+		if shape.first {
+			rows = 41
+		}
 		attention := func(m *memory) gpu.Attention {
 			qkv := m.mat(tokens, 3*channels)
-			a := gpu.Attention{Q: qkv.Columns(0, channels), K: qkv.Columns(channels, 2*channels), V: qkv.Columns(2*channels, 3*channels), Out: m.mat(tokens, channels),
-				LSE: m.mat(tokens, channels/d), Sequences: 41, LongestQ: 71, Longest: 71, Heads: channels / d, Scale: 1 / math.Sqrt(float64(d)), DropP: 0.1}
+			a := gpu.Attention{Q: qkv.Slice(0, rows).Columns(0, channels), K: qkv.Columns(channels, 2*channels), V: qkv.Columns(2*channels, 3*channels), Out: m.mat(rows, channels),
+				LSE: m.mat(rows, channels/d), Sequences: 41, LongestQ: 71, Longest: 71, Heads: channels / d, Scale: 1 / math.Sqrt(float64(d)), DropP: 0.1}
 			a.Ptr = m.list(a.Sequences+1, func(s int) int { return max(0, min(tokens, 51*s-m.rng.IntN(20))) })
-			a.QPtr = a.Ptr
+			if a.QPtr = a.Ptr; shape.first {
+				a.QPtr, a.LongestQ = m.list(a.Sequences+1, func(s int) int { return s }), 1
+			}
 			return a
 		}
-		name := fmt.Sprintf("/%d", d)
-		add("Attention"+name, func(m *memory) func(gpu.Backend) {
+		add("Attention"+shape.name, func(m *memory) func(gpu.Backend) {
 			a := attention(m)
 			return func(b gpu.Backend) { b.Attention(a) }
 		})
-		add("AttentionGrad"+name, func(m *memory) func(gpu.Backend) {
+		add("AttentionGrad"+shape.name, func(m *memory) func(gpu.Backend) {
 			d := m.mat(tokens, 3*channels)
-			g := gpu.AttentionGrad{Attention: attention(m), DOut: m.mat(tokens, channels), DQ: d.Columns(0, channels), DK: d.Columns(channels, 2*channels), DV: d.Columns(2*channels, 3*channels)}
+			g := gpu.AttentionGrad{Attention: attention(m), DOut: m.mat(rows, channels), DQ: d.Slice(0, rows).Columns(0, channels), DK: d.Columns(channels, 2*channels), DV: d.Columns(2*channels, 3*channels)}
 			return func(b gpu.Backend) { b.AttentionGrad(g) }
 		})
-		add("AttentionTangent"+name, func(m *memory) func(gpu.Backend) {
+		add("AttentionTangent"+shape.name, func(m *memory) func(gpu.Backend) {
 			t := m.mat(tokens, 3*channels)
-			g := gpu.AttentionTangent{Attention: attention(m), TQ: t.Columns(0, channels), TK: t.Columns(channels, 2*channels), TV: t.Columns(2*channels, 3*channels), TOut: m.mat(tokens, channels)}
+			g := gpu.AttentionTangent{Attention: attention(m), TQ: t.Slice(0, rows).Columns(0, channels), TK: t.Columns(channels, 2*channels), TV: t.Columns(2*channels, 3*channels), TOut: m.mat(rows, channels)}
 			return func(b gpu.Backend) { b.AttentionTangent(g) }
 		})
 	}
