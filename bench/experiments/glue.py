@@ -1,6 +1,6 @@
 """Runs learned weights beside uniform, single objectives and none on GLUE tasks from real weights and fills bench/results/glue.md.
 
-usage: TAPWEIGHT_DATA=DIR python glue.py TAPWEIGHT MODEL_DIR RUNS_DIR OUT.md
+usage: TAPWEIGHT_DATA=DIR python glue.py TAPWEIGHT MODEL_DIR RUNS_DIR OUT.md [TASK …]
 """
 import os
 import statistics
@@ -8,15 +8,22 @@ import sys
 
 from report import fill, run, seeds, spread, summary, table
 
-TASKS = ["cola", "rte", "mrpc", "sts-b"]
 WEIGHTS = ["learned", "uniform", "only=mlm", "only=simcse", "only=sop", "none"]
-SETTINGS = ["--max-iterations", "40", "--retrain-steps", "150", "--validate-every", "50", "--log-every", "20", "--max-tokens", "64", "--seeds", "3"]
+SETTINGS = ["--weights", ",".join(WEIGHTS), "--seeds", "3", "--max-iterations", "30", "--validate-every", "50", "--log-every", "10"]
+# Rates and batches at which a task learns within so few steps; pairs of sentences are long, so their batches are small.
+PAIRS = ["--finetune-lr", "1e-4", "--pretrain-batch", "16", "--finetune-batch", "16", "--valid-batch", "16", "--retrain-steps", "150"]
+TASKS = {
+    "cola": ["--finetune-lr", "2e-4", "--max-tokens", "48", "--retrain-steps", "300"],
+    "rte": [*PAIRS, "--max-tokens", "128"],
+    "mrpc": [*PAIRS, "--max-tokens", "96"],
+    "sts-b": [*PAIRS, "--max-tokens", "64"],
+}
 
 
 def compare(binary, model, runs, task):
     """One task: scores by weighting, differences paired by seed, the weights that were learned."""
     folder = os.path.join(runs, task)
-    run(binary, folder, ["--dataset", task, "--model", model, "--weights", ",".join(WEIGHTS), *SETTINGS])
+    run(binary, folder, ["--dataset", task, "--model", model, *SETTINGS, *TASKS[task]])
     by = {w: [summary(f) for f in seeds(folder, w.replace("=", "-"))] for w in WEIGHTS}
     test = {w: [s["test"]["value"] for s in by[w]] for w in WEIGHTS}
     first = by["learned"][0]

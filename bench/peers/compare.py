@@ -32,6 +32,7 @@ TEXTS = Domain(
     ["mlm", "simcse", "sop"],
     Variant("strongest (no padding but in attention, head at masked positions, exact dot, fused AdamW, tuned allocator)", "strong", TUNED, False),
     [Variant("plain weighted steps of the strongest", "plain", TUNED, False),
+     Variant("sorted (transformers, padded in buckets of similar length, head at masked positions, exact dot, fused AdamW, tuned allocator)", "sorted", TUNED, False),
      Variant("reference (transformers, padded to the longest, finite differences, tuned allocator)", "reference", TUNED, True)],
     None)
 PADDED = Variant("reference (transformers, padded to 512, finite differences, tuned allocator)", "reference", TUNED, True, ("--pad-to", "512"))

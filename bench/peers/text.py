@@ -3,6 +3,8 @@
 Variants
   reference  transformers' models (SDPA) on padded batches, masked-LM logits at every position, both finite-difference pairs of
              betty's darts, AdamW as it comes
+  sorted     transformers' models (SDPA) on batches sorted by length and padded in buckets, masked-LM logits where they are needed,
+             exact dot products from gradients kept apart, fused AdamW
   strong     one row per real token in the maps, attention in buckets of similar length, masked-LM logits where they are needed,
              word embeddings' gradients as rows, exact dot products from gradients kept apart, fused AdamW
   plain      the weighted pretraining and the finetuning step of strong without level III
@@ -31,6 +33,7 @@ def dimensions(t):
 class Reference(Levels):
     """As users write it."""
 
+    FUSED = False
     NAMES = [("encoder.embeddings.word", "bert.embeddings.word_embeddings"), ("encoder.embeddings.position", "bert.embeddings.position_embeddings"),
              ("encoder.embeddings.type", "bert.embeddings.token_type_embeddings"), ("encoder.embeddings.norm", "bert.embeddings.LayerNorm"),
              ("encoder.layers", "bert.encoder.layer"), ("attention.out", "attention.output.dense"), ("attention.norm", "attention.output.LayerNorm"),
@@ -53,14 +56,17 @@ class Reference(Levels):
         self.theta = list(self.lm.bert.parameters())
         self.omega = [p for n, p in self.classifier.bert.named_parameters() if not n.startswith("pooler")]
         self.gamma, self.logits = a.gamma, torch.zeros(3)
-        self.opt_theta = optimizer(a, [*self.lm.parameters(), *self.simcse.parameters(), *self.sop.parameters()])
-        self.opt_omega = optimizer(a, self.classifier.parameters())
+        self.opt_theta = optimizer(a, [*self.lm.parameters(), *self.simcse.parameters(), *self.sop.parameters()], fused=self.FUSED)
+        self.opt_omega = optimizer(a, self.classifier.parameters(), fused=self.FUSED)
         self.batch = {n: self.pad(t, n, a.pad_to) for n in OBJECTIVES + ["finetune", "validation"]}
         self.target = {n: t[n + ".target"].long() for n in ["sop", "finetune", "validation"]}
         ptr, at = t["mlm.ptr"], t["mlm.at"]
         row = torch.searchsorted(ptr, at, right=True) - 1
+        self.mask(row, at - ptr[row], t["mlm.target"])
+
+    def mask(self, row, column, target):
         self.labels = torch.full_like(self.batch["mlm"]["input_ids"], -100)
-        self.labels[row, at - ptr[row]] = t["mlm.target"]
+        self.labels[row, column] = target
 
     def fill(self, model, named):
         state = {}
@@ -100,6 +106,80 @@ class Reference(Levels):
 
     def evaluate(self, on):
         self.classifier.train(not on)
+
+
+class Sorted(Reference):
+    """The same models on buckets of similar length."""
+
+    FUSED = True
+
+    def __init__(self, t, a):
+        self.buckets = a.buckets
+        super().__init__(t, a)
+        self.all = [p for group in self.opt_theta.param_groups for p in group["params"]]
+
+    def pad(self, t, name, width):
+        """A list of pairs: which sequences, and their padded batch."""
+        ptr = t[name + ".ptr"]
+        out = []
+        for which in torch.argsort(ptr[1:] - ptr[:-1], stable=True).chunk(self.buckets):
+            token = torch.cat([torch.arange(ptr[s], ptr[s + 1]) for s in which])
+            sizes = (ptr[1:] - ptr[:-1])[which]
+            part = {name + ".ptr": torch.cat([ptr[:1] * 0, torch.cumsum(sizes, 0)]), **{name + k: t[name + k][token] for k in (".ids", ".types")}}
+            out.append((which, super().pad(part, name, width)))
+        return out
+
+    def mask(self, row, column, target):
+        self.masked, parts = [], []
+        for which, _ in self.batch["mlm"]:
+            place = torch.full((int(row.max()) + 1,), -1)
+            place[which] = torch.arange(len(which))
+            here = place[row] >= 0
+            self.masked.append((place[row[here]], column[here]))
+            parts.append(target[here])
+        self.masked_target = torch.cat(parts)
+
+    def ordered(self, name, f):
+        """f of every bucket, a row per sequence in the order of the file."""
+        which = torch.cat([w for w, _ in self.batch[name]])
+        return torch.cat([f(b) for _, b in self.batch[name]])[torch.argsort(which)]
+
+    def first(self, name):
+        return self.ordered(name, lambda b: self.lm.bert(**b).last_hidden_state[:, 0])
+
+    def losses(self):
+        rows = torch.cat([self.lm.bert(**b).last_hidden_state[at] for (_, b), at in zip(self.batch["mlm"], self.masked)])
+        yield F.cross_entropy(self.lm.cls(rows), self.masked_target)
+        yield similarity(torch.tanh(self.simcse(self.first("simcse"))))
+        yield F.cross_entropy(self.sop(self.first("sop")), self.target["sop"])
+
+    def task(self, name):
+        m = self.classifier
+        return F.cross_entropy(m.classifier(m.dropout(self.ordered(name, lambda b: m.bert(**b).pooler_output))), self.target[name])
+
+    def run_sorted(self):
+        lam = torch.softmax(self.logits, 0)
+        t0 = now()
+        losses, kept = [], []
+        self.opt_theta.zero_grad(set_to_none=True)
+        for loss, weight in zip(self.losses(), lam.tolist()):
+            grads = torch.autograd.grad(loss, self.all, allow_unused=True)
+            for p, d in zip(self.all, grads):
+                if d is not None:
+                    p.grad = d * weight if p.grad is None else p.grad.add_(d, alpha=weight)
+            of = dict(zip(map(id, self.all), grads))
+            kept.append([of[id(p)] for p in self.theta])
+            losses.append(loss.detach())
+        self.opt_theta.step()
+        t1 = now()
+        ft = self.finetune()
+        t2 = now()
+        val, v = self.validation()
+        t3 = now()
+        h = [-2 * self.gamma * float(sum(torch.dot(a.reshape(-1), b.reshape(-1)) for a, b in zip(g, v) if a is not None)) for g in kept]
+        self.finish(torch.tensor(h), lam)
+        t4 = now()
+        return dict(pretrain=t1 - t0, finetune=t2 - t1, validation=t3 - t2, hypergradient=t4 - t3), [l.item() for l in losses], ft, val, h
 
 
 class Packed:
@@ -271,16 +351,16 @@ def optimizer(a, params, **how):
 
 
 def main():
-    p = arguments(["reference", "strong", "plain"])
+    p = arguments(["reference", "sorted", "strong", "plain"])
     p.add_argument("--dropout", type=float, default=0.1)
     p.add_argument("--pad-to", type=int, default=0, help="reference: tokens of every sequence (0 = of the longest)")
-    p.add_argument("--buckets", type=int, default=4, help="strong: into which attention divides a batch")
+    p.add_argument("--buckets", type=int, default=4, help="sorted, strong: into which a batch, or its attention, is divided")
     p.add_argument("--optimizer", choices=["adamw", "sgd"], default="adamw")
     p.add_argument("--lr", type=float, default=5e-5)
     p.add_argument("--weight-decay", type=float, default=0.01)
     a = parse(p)
     t = load(a.batch)
-    it = (Reference if a.variant == "reference" else Strong)(t, a)
+    it = {"reference": Reference, "sorted": Sorted}.get(a.variant, Strong)(t, a)
     del t
     report(a, OBJECTIVES, getattr(it, "run_" + a.variant))
 
