@@ -22,7 +22,7 @@ func benchCommand() *cli.Command {
 			timed("iteration", "time whole iterations of the three levels", `Runs iterations on one batch, alternating with plain weighted steps, and prints medians.
 
 Example: tapweight bench iteration --preset paper --json`, 7, engine.BenchIteration, printTiming),
-			timed("embed", "time the embedding of the pool's molecules", `Featurised molecules in, a row each out, by an encoder with initial parameters. With --out DIR the molecules, parameters and rows
+			timed("embed", "time the embedding of the pool's molecules or texts", `Featurised molecules or tokens in, a row each out, by an encoder with initial parameters. With --out DIR the molecules, parameters and rows
 are written there for bench/peers.
 
 Example: tapweight bench embed --preset paper --pool zinc.smi.gz --pool-limit 50000`, 3, engine.BenchEmbed, printEmbedding),
@@ -91,7 +91,7 @@ func printTiming(t *engine.Timing) {
 }
 
 func printEmbedding(t *engine.EmbedTiming) {
-	fmt.Printf("%s, %s, %d threads: %d molecules, %.0f a second, process %.0f MiB\n", t.Device, t.ISA, t.Threads, t.Molecules, t.Rate, float64(t.PeakBytes)/(1<<20))
+	fmt.Printf("%s, %s, %d threads: %s, %.0f a second, process %.0f MiB\n", t.Device, t.ISA, t.Threads, t.Set, t.Rate, float64(t.PeakBytes)/(1<<20))
 }
 
 func printOps(t *engine.OpShares) {

@@ -139,6 +139,7 @@ type EmbedTiming struct {
 	Device    string    `json:"device"`
 	ISA       string    `json:"isa"`
 	Threads   int       `json:"threads"`
+	Set       string    `json:"set"` // what was embedded, in words
 	Molecules int       `json:"molecules"`
 	Atoms     int       `json:"atoms"`
 	MS        []float64 `json:"ms"`   // of each round
@@ -158,8 +159,12 @@ func BenchEmbed(ctx context.Context, c Config, rounds int, con *runlog.Console) 
 	}
 	defer b.Close()
 	d := c.domain()
-	in, err := d.openInput(ctx, data.PoolFile(c.Pool), c.SMILES, c.PoolLimit, con)
+	path := data.PoolFile(c.Pool)
+	in, err := d.openInput(ctx, path, "", c.PoolLimit, con)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.leftOut(path, in.Invalid, con); err != nil {
 		return nil, err
 	}
 	net, err := d.network(in.Set)
@@ -180,7 +185,7 @@ func BenchEmbed(ctx context.Context, c Config, rounds int, con *runlog.Console) 
 	}
 	defer p.Close()
 	info := b.Info()
-	t := &EmbedTiming{Device: info.Device, ISA: info.ISA, Threads: info.Threads, Molecules: in.Set.Len(), Atoms: in.Set.Units()}
+	t := &EmbedTiming{Device: info.Device, ISA: info.ISA, Threads: info.Threads, Set: in.Set.String(), Molecules: in.Set.Len(), Atoms: in.Set.Units()}
 	all := upTo(in.Set.Len())
 	for round := range rounds + 1 { // the first warms up
 		start := time.Now()

@@ -27,7 +27,8 @@ type domain interface {
 	network(e Examples) (downstream.Network, error)
 	// evalBatch is the number of examples evaluated at a time.
 	evalBatch() int
-	// openInput opens the rows of a file to predict or embed, at most limit of them unless it is 0.
+	// openInput opens the rows of a file to predict or embed, at most limit of them unless it is 0. column "" is that of
+	// the configuration.
 	openInput(ctx context.Context, path, column string, limit int, con *runlog.Console) (*Input, error)
 	// exportBatch returns what bench/peers needs of a pretraining batch and of labelled batches by name.
 	exportBatch(pre pretraining, part *batch.Micro, t *Task, labelled map[string][]int) ([]checkpoint.Tensor, error)

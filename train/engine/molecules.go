@@ -177,6 +177,9 @@ func (c molecules) network(e Examples) (downstream.Network, error) {
 }
 
 func (c molecules) openInput(ctx context.Context, path, column string, limit int, con *runlog.Console) (*Input, error) {
+	if column == "" {
+		column = c.SMILES
+	}
 	file, err := data.ReadPool(path, column, limit)
 	if err != nil {
 		return nil, err
@@ -190,7 +193,7 @@ func (c molecules) openInput(ctx context.Context, path, column string, limit int
 		return nil, err
 	}
 	for _, b := range bad {
-		in.Invalid = append(in.Invalid, fmt.Sprintf("%s:%d: %s: %s", path, b.Line, b.SMILES, b.Reason))
+		in.Invalid = append(in.Invalid, invalid(path, b.Line, b))
 	}
 	in.Set = moleculeSet{set}
 	return in, nil
@@ -241,23 +244,34 @@ func (c molecules) openPool(ctx context.Context, t *Task, con *runlog.Console) (
 
 // refused reports refused molecules, or fails where the configuration says so.
 func (c molecules) refused(name string, place func(line int) (string, int), bad []molecule.Invalid, con *runlog.Console) error {
-	if len(bad) == 0 {
+	var lines []string
+	for _, b := range bad {
+		path, line := place(b.Line)
+		lines = append(lines, invalid(path, line, b))
+	}
+	return c.leftOut(name, lines, con)
+}
+
+// invalid says what is wrong with a molecule.
+func invalid(path string, line int, b molecule.Invalid) string {
+	return fmt.Sprintf("%s:%d: %s: %s", path, line, b.SMILES, b.Reason)
+}
+
+// leftOut reports molecules that RDKit refuses, a line each, or fails where the configuration says so.
+func (c *Config) leftOut(name string, invalid []string, con *runlog.Console) error {
+	n := len(invalid)
+	if n == 0 {
 		return nil
 	}
-	var lines []string
-	for i, b := range bad {
-		if i == 20 {
-			lines = append(lines, fmt.Sprintf("  … and %d more", len(bad)-i))
-			break
-		}
-		path, line := place(b.Line)
-		lines = append(lines, fmt.Sprintf("  %s:%d: %s: %s", path, line, b.SMILES, b.Reason))
+	const most = 20
+	list := "  " + strings.Join(invalid[:min(n, most)], "\n  ")
+	if n > most {
+		list += fmt.Sprintf("\n  … and %d more", n-most)
 	}
-	list := strings.Join(lines, "\n")
 	if c.OnInvalid == "fail" {
-		return fmt.Errorf("RDKit refuses %d molecules (--on-invalid skip leaves them out):\n%s", len(bad), list)
+		return fmt.Errorf("RDKit refuses %d molecules (--on-invalid skip leaves them out):\n%s", n, list)
 	}
-	con.Printf("%d molecules of %s are left out:\n%s", len(bad), name, list)
+	con.Printf("%d molecules of %s are left out:\n%s", n, name, list)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -116,6 +117,8 @@ func (c *texts) load(training func() (*data.Corpus, error), con *runlog.Console)
 		c.tokenizer, err = text.Open(kept)
 	case c.Tokenizer != "":
 		c.tokenizer, err = text.Open(c.Tokenizer)
+	case training == nil && c.Out == "":
+		err = errors.New("there are no texts to train one on: name a folder, --tokenizer FOLDER or --model FOLDER")
 	case training == nil:
 		err = fmt.Errorf("%s: no tokenizer in the run folder", filepath.Join(c.Out, tokenizerDir))
 	default:
