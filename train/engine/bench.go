@@ -38,6 +38,7 @@ type Timing struct {
 // BenchIteration times whole iterations on one batch, after one to warm up, alternating with plain weighted steps (levels I and
 // II without what level III needs).
 func BenchIteration(ctx context.Context, c Config, rounds int, con *runlog.Console) (*Timing, error) {
+	defer oneThread()()
 	if err := c.Resolve(); err != nil {
 		return nil, err
 	}
@@ -150,6 +151,7 @@ type EmbedTiming struct {
 // BenchEmbed times the embedding of the whole pool by an encoder with initial parameters: featurised molecules in, a row each
 // out. With c.Out it first writes the molecules, the parameters and the rows to embed.safetensors for bench/peers.
 func BenchEmbed(ctx context.Context, c Config, rounds int, con *runlog.Console) (*EmbedTiming, error) {
+	defer oneThread()()
 	if err := c.Resolve(); err != nil {
 		return nil, err
 	}
@@ -235,6 +237,7 @@ type roofs interface {
 
 // BenchOps runs iterations on one batch, timing every operation, after one to warm up.
 func BenchOps(ctx context.Context, c Config, rounds int, con *runlog.Console) (*OpShares, error) {
+	defer oneThread()()
 	if err := c.Resolve(); err != nil {
 		return nil, err
 	}

@@ -266,11 +266,16 @@ func (r *run) execute(ctx context.Context) (s *Summary, err error) {
 	return r.finish()
 }
 
+// oneThread has one OS thread drive the device until the function it returns is called: OpenMP keeps a team of threads for each
+// thread that calls it, and the kernels scratch memory for each of them.
+func oneThread() (end func()) {
+	runtime.LockOSThread()
+	return runtime.UnlockOSThread
+}
+
 // Run runs a configuration in its folder, or goes on with what is there.
 func Run(ctx context.Context, cfg Config, con *runlog.Console) (*Summary, error) {
-	// One OS thread drives the device: OpenMP keeps a team of threads for each thread that calls it.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	defer oneThread()()
 	if err := cfg.Resolve(); err != nil {
 		return nil, err
 	}

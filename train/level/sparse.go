@@ -53,7 +53,7 @@ type sparse struct {
 }
 
 // pieceLen is the least number of elements of a piece that is worth a launch; a piece stays in the caches of a CPU.
-const pieceLen = 1 << 20
+const pieceLen = 1 << 19
 
 // findSparse returns the table of which losses read few rows where gradients can be kept by them, or nil: the derivatives are to be
 // inner products of gradients kept apart, every batch in one part, and no step to depend on the length of the gradient.
@@ -108,7 +108,7 @@ func (s *System) keep(n int) gpu.Buffer {
 // reserve has room for the two large pieces that an iteration keeps, besides the small ones: before its passes cut the arena up.
 func (s *System) reserve() error {
 	n := s.Fin.Params().Len() + s.Pre.Params().EncoderLen() - 2*s.sparse.table.Len()
-	return s.arena.Reserve(n + n/8)
+	return s.arena.Reserve(n + n/16)
 }
 
 // behind returns what is behind the table of a gradient of the encoder.

@@ -116,7 +116,7 @@ func TestRowsTakeLessMemory(t *testing.T) {
 	sparse, dense := bytes(pre), bytes(whole{pre})
 	// Whole: gradients of both networks, of three objectives, of the validation loss. By rows: one gradient that is shared, two
 	// objectives behind the table, and the room for a piece.
-	room := max((1<<20)/fin.Table().LD, 1) * fin.Table().LD
+	room := max((1<<19)/fin.Table().LD, 1) * fin.Table().LD
 	want := (theta + omega + 3*enc + max(theta, omega)) - (max(theta, omega) + 2*(enc-table) + room)
 	if got := dense - sparse; got != want {
 		t.Errorf("%d elements less, want %d", got, want)
