@@ -52,8 +52,11 @@ type sparse struct {
 	kept  []gpu.Buffer // of the iteration, in the arena
 }
 
-// pieceLen is the least number of elements of a piece that is worth a launch; a piece stays in the caches of a CPU.
-const pieceLen = 1 << 19
+// A piece stays in the caches of a CPU. On a GPU each costs some launches: there are few, of at least so many elements.
+const (
+	pieceLen = 1 << 19
+	pieces   = 16 // of the encoder
+)
 
 // findSparse returns the table of which losses read few rows where gradients can be kept by them, or nil: the derivatives are to be
 // inner products of gradients kept apart, every batch in one part, and no step to depend on the length of the gradient.
@@ -94,7 +97,7 @@ func (s *System) allocateSparse(get func(*gpu.Buffer, int) error) error {
 			}
 		}
 	}
-	return errors.Join(err, get(&sp.piece, max(pieceLen/sp.table.LD, 1)*sp.table.LD))
+	return errors.Join(err, get(&sp.piece, max(max(pieceLen, enc/pieces)/sp.table.LD, 1)*sp.table.LD))
 }
 
 // keep returns n elements that last for the iteration: from the arena, since they are wanted when the passes of pretraining, which
