@@ -39,7 +39,8 @@ Example: tapweight plan --preset paper --pretrain-batch 1024`,
 			}
 			const mib = 1 << 20
 			fmt.Printf("parameters   encoder %d, pretraining %d, finetuning %d\n", p.EncoderParameters, p.PretrainParameters, p.FinetuneParameters)
-			fmt.Printf("memory       vectors %.0f MiB, activations %.0f MiB\n", float64(p.VectorBytes)/mib, float64(p.ArenaBytes)/mib)
+			fmt.Printf("memory       vectors %.0f MiB, activations %.0f MiB, copies of the state and of the best parameters %.0f MiB\n", float64(p.VectorBytes)/mib,
+				float64(p.ArenaBytes)/mib, float64(p.KeptBytes)/mib)
 			fmt.Printf("rows         %v by depth, of %d atoms or tokens in a pretraining batch\n\none iteration\n", p.Rows, p.Atoms)
 			for _, name := range engine.LevelNames {
 				l := p.Levels[name]

@@ -19,6 +19,7 @@ type Plan struct {
 	FinetuneParameters int                        `json:"finetune_parameters"`
 	VectorBytes        int64                      `json:"vector_bytes"`       // parameters, moments, gradients
 	ArenaBytes         int64                      `json:"arena_bytes"`        // activations at their peak
+	KeptBytes          int64                      `json:"kept_bytes"`         // copies of the state since the last log line, and of the best parameters
 	CUDAScratchBytes   int64                      `json:"cuda_scratch_bytes"` // what the kernels of gpu/cuda need besides
 	Levels             map[string]op.Cost         `json:"levels"`             // of one iteration
 	Operations         map[string][]dry.Operation `json:"-"`                  // of each level, in order
@@ -30,7 +31,7 @@ type Plan struct {
 
 // BytesOn returns the memory the run needs on a device.
 func (p *Plan) BytesOn(device gpu.Info) int64 {
-	n := p.VectorBytes + p.ArenaBytes
+	n := p.VectorBytes + p.ArenaBytes + p.KeptBytes
 	if strings.HasPrefix(device.Name, "cuda") {
 		n += p.CUDAScratchBytes
 	}
@@ -87,6 +88,7 @@ func (c *Config) plan(task *Task, pool Pool, gflops float64) (*Plan, error) {
 		p.Levels[LevelNames[i]], p.Operations[LevelNames[i]] = b.Cost(), b.Operations()
 		total = total.Plus(b.Cost())
 	}
+	p.KeptBytes = x.sys.StateBytes() + int64((x.sys.Omega.Value.Len()+x.sys.Omega.Running.Len())*b.Info().FloatBytes)
 	p.ArenaBytes, p.CUDAScratchBytes = x.sys.ArenaPeakBytes(), b.CUDAScratchBytes()
 	if gflops > 0 {
 		p.Seconds = float64(total.Flops) / (sustained * gflops * 1e9)
@@ -110,10 +112,10 @@ func (c *Config) fits(task *Task, pool Pool, device gpu.Info, con *runlog.Consol
 	const mib = 1 << 20
 	need := p.BytesOn(device)
 	kernels := ""
-	if n := (need - p.VectorBytes - p.ArenaBytes) / mib; n > 0 {
+	if n := (need - p.VectorBytes - p.ArenaBytes - p.KeptBytes) / mib; n > 0 {
 		kernels = fmt.Sprintf(", %d MiB for the device's kernels", n)
 	}
-	con.Printf("memory: %d MiB of vectors, %d MiB of activations%s; %d MiB are available", p.VectorBytes/mib, p.ArenaBytes/mib, kernels, available/mib)
+	con.Printf("memory: %d MiB of vectors, %d MiB of activations, %d MiB of copies%s; %d MiB are available", p.VectorBytes/mib, p.ArenaBytes/mib, p.KeptBytes/mib, kernels, available/mib)
 	if need > available {
 		return fmt.Errorf("this run needs %d MiB of memory (%d of them for the activations of a batch of %d), %d MiB are available; "+
 			"use a smaller --pretrain-batch, or --accumulate to compute it in parts", need/mib, p.ArenaBytes/mib, c.PretrainBatch, available/mib)

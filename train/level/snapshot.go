@@ -29,6 +29,15 @@ func (s *System) state() []gpu.Buffer {
 	return bufs
 }
 
+// StateBytes returns the device memory of a Snapshot.
+func (s *System) StateBytes() int64 {
+	n := 0
+	for _, v := range s.state() {
+		n += v.Len()
+	}
+	return int64(n * s.B.Info().FloatBytes)
+}
+
 // Save copies the state into snap, allocating it when nil.
 func (s *System) Save(snap *Snapshot) (*Snapshot, error) {
 	s.Settle()
