@@ -9,11 +9,11 @@ import sys
 from report import fill, run, seeds, spread, summary, table
 
 WEIGHTS = ["learned", "uniform", "only=mlm", "only=simcse", "only=sop", "none"]
-SETTINGS = ["--weights", ",".join(WEIGHTS), "--seeds", "3", "--max-iterations", "30", "--validate-every", "50", "--log-every", "10"]
+SETTINGS = ["--weights", ",".join(WEIGHTS), "--seeds", "3", "--max-iterations", "20", "--validate-every", "50", "--log-every", "10"]
 # Rates and batches at which a task learns within so few steps; pairs of sentences are long, so their batches are small.
-PAIRS = ["--finetune-lr", "1e-4", "--pretrain-batch", "16", "--finetune-batch", "16", "--valid-batch", "16", "--retrain-steps", "150"]
+PAIRS = ["--finetune-lr", "1e-4", "--pretrain-batch", "16", "--finetune-batch", "16", "--valid-batch", "16", "--retrain-steps", "100"]
 TASKS = {
-    "cola": ["--finetune-lr", "2e-4", "--max-tokens", "48", "--retrain-steps", "300"],
+    "cola": ["--finetune-lr", "2e-4", "--max-tokens", "48", "--retrain-steps", "250"],
     "rte": [*PAIRS, "--max-tokens", "128"],
     "mrpc": [*PAIRS, "--max-tokens", "96"],
     "sts-b": [*PAIRS, "--max-tokens", "64"],

@@ -22,8 +22,9 @@ import (
 type Objective interface {
 	// Declare adds the head's parameters, named under prefix.
 	Declare(params *param.Table, prefix string, enc *transformer.Encoder)
-	// Build makes the sequences of a batch and its targets, and says which rows Loss reads. count is the number of terms the loss is averaged over; a batch that
-	// has none gives 0. Over accumulated micro-batches the counts are added, so that the loss is one mean over the whole batch.
+	// Build makes the sequences of a batch and its targets, and says which rows Loss reads. count is the number of terms the loss
+	// is averaged over; a batch that has none gives 0. Over accumulated micro-batches the counts are added, so that the loss is one
+	// mean over the whole batch.
 	Build(in *Building) (labels any, count float64)
 	// Loss computes the loss, each term times f.Scale, adding its value to f.Value.
 	Loss(f *Forward) *tape.Loss
