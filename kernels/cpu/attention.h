@@ -8,19 +8,7 @@ constexpr int64_t kQueries = 64, kKeys = 128;
 
 // transpose writes s*x (n,d) as (d,padded(n)) with zeros behind the n.
 inline void transpose(int64_t n, int64_t d, float s, const float *x, int64_t ldx, float *y) {
-  const int64_t ld = padded(n);
-  for (int64_t i = 0; i < n; i += TW_LANES)
-    for (int64_t c = 0; c < d; c += TW_LANES) {
-      const int64_t rows = n - i, cols = d - c;
-      const mask some = first(cols), none = first(0);
-      vec t[TW_LANES];
-#pragma GCC unroll 16
-      for (int r = 0; r < TW_LANES; r++) t[r] = load(x + (i + r) * ldx + c, r < rows ? some : none);
-      turn(t);
-#pragma GCC unroll 16
-      for (int r = 0; r < TW_LANES; r++)
-        if (r < cols) store(y + (c + r) * ld + i, t[r] * s);
-    }
+  for (int64_t i = 0; i < n; i += TW_LANES) turned(std::min<int64_t>(n - i, TW_LANES), d, x + i * ldx, ldx, y + i, padded(n), s);
 }
 
 // scale_row is x (d) *= s.
@@ -71,8 +59,8 @@ inline void attend(const tw_attention_args *a, int64_t queries, F body) {
     static thread_local std::vector<float> memory;
     static thread_local attention_scratch s;
     const int64_t turned = padded(d) * kKeys, tile = kQueries * kKeys;
-    memory.resize(std::max<size_t>(memory.size(), 2 * turned + 3 * tile + 2 * rows + TW_LANES));
-    float *at = memory.data() + TW_LANES - reinterpret_cast<uintptr_t>(memory.data()) / 4 % TW_LANES;
+    memory.resize(std::max<size_t>(memory.size(), 2 * turned + 3 * tile + 2 * rows + 16));
+    float *at = aligned(memory.data());
     for (int i = 0; i < 2; i++) {
       s.turned[i] = at + i * turned;
       s.tile[i] = at + 2 * turned + i * tile;

@@ -93,9 +93,9 @@ inline panel_kernel pick(int64_t rows, int64_t cols, std::integer_sequence<int, 
 // panel_kernel_of returns the kernel for a block of C of so many rows and columns.
 inline panel_kernel panel_kernel_of(int64_t rows, int64_t cols) { return pick(rows, cols, std::make_integer_sequence<int, kPanelRows>()); }
 
-// turned copies x, of which n rows of k elements lie ld apart, as k rows of n side by side, `wide` apart: a square of vectors at a
-// time. It may write up to TW_LANES elements behind the last row.
-inline void turned(int64_t n, int64_t k, const float *x, int64_t ld, float *y, int64_t wide) {
+// turned copies s*x, of which n rows of k elements lie ld apart, as k rows of n side by side, `wide` apart: a square of vectors at a
+// time. n is at most TW_LANES, and so many elements of every row are written: zeros behind the n.
+inline void turned(int64_t n, int64_t k, const float *x, int64_t ld, float *y, int64_t wide, float s = 1) {
   for (int64_t p = 0; p < k; p += TW_LANES) {
     const int64_t there = std::min<int64_t>(k - p, TW_LANES);
     const mask some = first(there), none = first(0);
@@ -105,7 +105,7 @@ inline void turned(int64_t n, int64_t k, const float *x, int64_t ld, float *y, i
     turn(t);
 #pragma GCC unroll 16
     for (int r = 0; r < TW_LANES; r++)
-      if (r < there) store(y + (p + r) * wide, t[r]);  // what is behind the n is written over by the next row
+      if (r < there) store(y + (p + r) * wide, t[r] * s);  // where rows are closer, the next one writes over the zeros
   }
 }
 
