@@ -122,6 +122,15 @@ func (sp *sparse) behind(g gradient) gpu.Buffer {
 	return g.vec
 }
 
+// behind returns what is behind the table of the gradients of all objectives.
+func (s *System) behind() []gpu.Buffer {
+	var all []gpu.Buffer
+	for _, g := range s.objGrad {
+		all = append(all, s.sparse.behind(g))
+	}
+	return all
+}
+
 // front returns the rows of the table of a gradient of the encoder.
 func (sp *sparse) front(g gradient) gpu.Rows {
 	if g.rows.M.IsNil() {
@@ -200,11 +209,8 @@ func (sp *sparse) stretch(lo int, piece gpu.Buffer) gpu.Rows {
 func (s *System) sparseTheta(val *batch.Micro) {
 	b, sp, n := s.B, s.sparse, s.Theta
 	t, enc := sp.table.Len(), n.Params.EncoderLen()
-	var behind []gpu.Buffer
-	for _, g := range s.objGrad {
-		behind = append(behind, sp.behind(g))
-	}
 	sp.next = val
+	behind := s.behind()
 	var jac func(lo, hi int, g gpu.Buffer) gpu.Buffer
 	if s.Opts.Jacobian == Optimizer {
 		sp.jac, sp.vjac = s.keep(enc-t), s.zeros(sp.fin.Rows(val, s.dVal))
@@ -251,11 +257,7 @@ func stretches(vs []gpu.Buffer, lo, hi int) []gpu.Buffer {
 // sparseCosines leaves the inner products of the gradients kept apart.
 func (s *System) sparseCosines(gram gpu.Buffer) {
 	sp, k := s.sparse, len(s.objGrad)
-	var behind []gpu.Buffer
-	for _, g := range s.objGrad {
-		behind = append(behind, sp.behind(g))
-	}
-	s.B.Gram(gram, behind)
+	s.B.Gram(gram, s.behind())
 	for i, x := range s.objGrad {
 		for j, y := range s.objGrad {
 			s.B.DotRows(gram.Slice(i*k+j, i*k+j+1), 1, sp.front(x), sp.front(y))
@@ -335,11 +337,7 @@ func (s *System) sparseChain() {
 		b.Scale(w, c, gpu.Buffer{})
 		b.Scale(slab, c, gpu.Buffer{})
 	}
-	var behind []gpu.Buffer
-	for _, g := range s.objGrad {
-		behind = append(behind, sp.behind(g))
-	}
-	b.Dots(s.h, 1, behind, w)
+	b.Dots(s.h, 1, s.behind(), w)
 	for i, g := range s.objGrad {
 		b.DotRows(s.h.Slice(i, i+1), 1, sp.front(g), sp.val)
 	}
