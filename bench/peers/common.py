@@ -120,6 +120,13 @@ class Levels:
         return dict(pretrain=t1 - t0, finetune=t2 - t1, validation=t3 - t2, hypergradient=t4 - t3), losses, ft, val, h.tolist()
 
 
+def add_gradients(params, grads, weight):
+    """Adds weighted gradients to those of the parameters; None is zero."""
+    for p, d in zip(params, grads):
+        if d is not None:
+            p.grad = d * weight if p.grad is None else p.grad.add_(d, alpha=float(weight))
+
+
 def arguments(variants):
     p = argparse.ArgumentParser()
     p.add_argument("batch")

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch_geometric.nn import MessagePassing
 
-from common import Levels, arguments, load, now, parse, peak, report
+from common import Levels, add_gradients, arguments, load, now, parse, peak, report
 
 
 class View:
@@ -187,8 +187,7 @@ class Iteration(Levels):
             loss = group()[0]
             heads = self.heads["mask-atom"] if i == 3 else self.proj
             g = torch.autograd.grad(loss, enc + heads)
-            for p, d in zip(enc + heads, g):
-                p.grad = d * lam[i] if p.grad is None else p.grad.add_(d, alpha=float(lam[i]))
+            add_gradients(enc + heads, g, lam[i])
             apart.append(g[: len(enc)])
             rest.append(loss)
         self.opt_theta.step()

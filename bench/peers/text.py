@@ -13,7 +13,7 @@ Prints one JSON object per round on standard output.
 import torch
 import torch.nn.functional as F
 
-from common import Levels, arguments, load, now, parse, report
+from common import Levels, add_gradients, arguments, load, now, parse, report
 
 OBJECTIVES = ["mlm", "simcse", "sop"]
 
@@ -164,9 +164,7 @@ class Sorted(Reference):
         self.opt_theta.zero_grad(set_to_none=True)
         for loss, weight in zip(self.losses(), lam.tolist()):
             grads = torch.autograd.grad(loss, self.all, allow_unused=True)
-            for p, d in zip(self.all, grads):
-                if d is not None:
-                    p.grad = d * weight if p.grad is None else p.grad.add_(d, alpha=weight)
+            add_gradients(self.all, grads, weight)
             of = dict(zip(map(id, self.all), grads))
             kept.append([of[id(p)] for p in self.theta])
             losses.append(loss.detach())
@@ -284,8 +282,7 @@ class Strong:
                 n.word.grad.index_add_(0, self.batch[name].ids, word.grad)
                 continue
             g, *rest = torch.autograd.grad(loss, [word, *n.encoder, *own])
-            for p, d in zip([*n.encoder, *own], rest):
-                p.grad = d * weight if p.grad is None else p.grad.add_(d, alpha=weight)
+            add_gradients([*n.encoder, *own], rest, weight)
             n.word.grad.index_add_(0, self.batch[name].ids, g, alpha=weight)
             kept.append((g, rest[: len(n.encoder)], rest[len(n.encoder)] if name == "mlm" else None))
         n.optimizer.step()
